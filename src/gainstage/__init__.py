@@ -1,0 +1,56 @@
+"""gainstage: start neural networks well, and see that they stay healthy.
+
+>>> import torch, gainstage as gs
+>>> model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
+>>> x = torch.randn(32, 64)
+>>> plan = gs.initialize(model, x)
+>>> gs.check(model, x).ok
+True
+
+Names are imported when they are first used, so that `import gainstage` and `gainstage --help` stay cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gainstage import init as init
+    from gainstage import signal as signal
+    from gainstage import train as train
+    from gainstage.check import Finding as Finding
+    from gainstage.check import Report as Report
+    from gainstage.check import check as check
+    from gainstage.errors import GainstageError as GainstageError
+    from gainstage.init import gain as gain
+    from gainstage.plan import Plan as Plan
+    from gainstage.plan import initialize as initialize
+    from gainstage.plan import plan as plan
+    from gainstage.signal import Subject as Subject
+    from gainstage.signal import Tape as Tape
+    from gainstage.signal import record as record
+
+_ROOMS = ("init", "signal", "train", "plan", "check")  # plan and check are functions too: their packages are callable
+_HOME = {
+    "Finding": "check",
+    "GainstageError": "errors",
+    "Plan": "plan",
+    "Report": "check",
+    "Subject": "signal",
+    "Tape": "signal",
+    "gain": "init",
+    "initialize": "plan",
+    "record": "signal",
+}
+__all__ = ["check", "init", "plan", "signal", "train", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"gainstage.{name}")
+    if name in _HOME:
+        return getattr(import_module(f"gainstage.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'gainstage' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,18 @@
+"""Rooms that are named like their main function: `gs.check(model, x)` and `from gainstage.check import Finding`."""
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+
+def make_callable(module_name: str, function: Callable[..., Any]) -> None:
+    """Let the package `module_name` be called like its main function, with that function's help text."""
+
+    class CallableModule(ModuleType):
+        __call__ = staticmethod(function)
+        __signature__ = None
+
+    module = sys.modules[module_name]
+    module.__class__ = CallableModule
+    module.__doc__ = function.__doc__

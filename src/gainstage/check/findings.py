@@ -1,0 +1,114 @@
+"""What a check says: findings, what could not be judged, and both together as a report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gainstage.init import Law
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What to change: a sentence, and the laws to replace in the plan where a plan can carry it."""
+
+    text: str
+    laws: Mapping[str, Law] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a rule found.
+
+    Attributes:
+        code: stable rule code, `"INI101"`.
+        name: the rule's name, `"identical-units"`.
+        severity: `"error"` (training will fail), `"warning"` (training is harmed), `"note"` (good to know).
+        where: a parameter, a site or a module of the model.
+        measured: what was measured, with its unit.
+        expected: the range that a healthy model has.
+        message: the cause, in one sentence.
+        fix: what to change.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    where: str
+    measured: str
+    expected: str
+    message: str
+    fix: Fix
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as plain JSON values; laws of the fix included."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "severity": self.severity,
+            "where": self.where,
+            "measured": self.measured,
+            "expected": self.expected,
+            "message": self.message,
+            "fix": {"text": self.fix.text, "laws": {k: v.to_json() for k, v in self.fix.laws.items()}},
+        }
+
+
+@dataclass(frozen=True)
+class NotJudged:
+    """A rule that could not be measured on this model, and why."""
+
+    code: str
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The findings of one check, worst first.
+
+    Attributes:
+        model: class name of the model.
+        parameters: number of trainable elements.
+        sites: number of sites on the tape.
+        findings: worst first, then in execution order.
+        not_judged: the coverage section: rules that could not be measured here.
+        judged: codes of the rules that were measured.
+    """
+
+    model: str
+    parameters: int
+    sites: int
+    findings: tuple[Finding, ...]
+    not_judged: tuple[NotJudged, ...]
+    judged: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing is above a note."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+    def count(self, severity: Severity) -> int:
+        """How many findings have this severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return {
+            "model": self.model,
+            "parameters": self.parameters,
+            "sites": self.sites,
+            "ok": self.ok,
+            "findings": [finding.to_json() for finding in self.findings],
+            "judged": list(self.judged),
+            "not_judged": [{"code": n.code, "name": n.name, "why": n.why} for n in self.not_judged],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{f.code} {f.severity} {f.where}: {f.measured} (expected {f.expected})" for f in self.findings]
+        return "\n".join([*lines, f"{len(self.findings)} findings, {len(self.not_judged)} rules not judged"])

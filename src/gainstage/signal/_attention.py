@@ -1,0 +1,120 @@
+"""Attention: which sites make queries, keys and values, and which weight reads the result."""
+
+from dataclasses import dataclass
+
+from gainstage.signal._calls import ELEMENTWISE, MATMULS
+from gainstage.signal._graph import Graph
+from gainstage.signal._tape import Ref
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One attention call.
+
+    Attributes:
+        site: the fused call, or the softmax where attention is written out.
+        logits: the site that holds the logits; None in a fused call.
+        queries, keys, values: weight sites behind each argument (one and the same for packed projections).
+        outputs: weight sites that read the result.
+        head_dim: size of one head's queries.
+        scale: factor on the products of queries and keys; None where the tape does not say.
+    """
+
+    site: int
+    logits: int | None
+    queries: tuple[int, ...]
+    keys: tuple[int, ...]
+    values: tuple[int, ...]
+    outputs: tuple[int, ...]
+    head_dim: int
+    scale: float | None
+
+
+def attentions(graph: Graph) -> list[Attention]:
+    """Every attention in execution order, fused or written as softmax(q k^T) v."""
+    found = []
+    for site in graph.sites:
+        if site.op == "scaled_dot_product_attention":
+            q, k, v = (site.argument(i, n) for i, n in enumerate(("query", "key", "value")))
+            scale = site.argument(6, "scale")
+            dim = graph.shapes[q.site][-1]
+            scale = float(scale) if isinstance(scale, int | float) else dim**-0.5
+            found.append(_attention(graph, site.index, site.index, None, (q, k, v), dim, scale))
+        elif site.op == "softmax" and (parts := _written_out(graph, site.index)):
+            product, (q, k), mixed, v = parts
+            scale = _scale_between(graph, product, site.index)
+            found.append(_attention(graph, site.index, mixed, product, (q, k, v), graph.shapes[q.site][-1], scale))
+    return found
+
+
+def _attention(
+    graph: Graph, site: int, mixed: int, logits: int | None, qkv: tuple[Ref, Ref, Ref], dim: int, scale: float | None
+) -> Attention:
+    q, k, v = (weights_behind(graph, ref) for ref in qkv)
+    outputs = tuple(fate.site for fate in graph.fates(mixed) if fate.site in graph.weights)
+    return Attention(site, logits, q, k, v, outputs, dim, scale)
+
+
+def _written_out(graph: Graph, softmax: int) -> tuple[int, tuple[Ref, Ref], int, Ref] | None:
+    product = _back_to_product(graph, softmax)
+    if product is None:
+        return None
+    q, k = graph.data(product)[-2:]
+    for fate in graph.fates(softmax):
+        reads = graph.data(fate.site)
+        if graph.sites[fate.site].op in MATMULS and len(reads) == 2:
+            value = next((ref for ref in reads if not graph.depends(ref.site, softmax)), None)
+            if value is not None:
+                return product, (q, k), fate.site, value
+    return None
+
+
+def _back_to_product(graph: Graph, index: int) -> int | None:
+    for _ in range(12):
+        reads = graph.data(index)
+        if not reads:
+            return None
+        index = reads[0].site  # masks and position biases are added on the right
+        site = graph.sites[index]
+        if site.op in MATMULS and index not in graph.weights and len(graph.data(index)) >= 2:
+            return index
+        if site.kind != "view" and site.op not in ELEMENTWISE | {"masked_fill", "softmax", "float"}:
+            return None
+    return None
+
+
+def _scale_between(graph: Graph, product: int, softmax: int) -> float | None:
+    """The number that the logits are multiplied by on their way, and the queries before."""
+    scale, index = 1.0, graph.data(softmax)[0].site
+    while index != product:
+        scale *= _factor(graph, index)
+        index = graph.data(index)[0].site
+    for ref in graph.data(product)[-2:]:
+        index = ref.site
+        while graph.transparent(index) and (reads := graph.data(index)):
+            scale *= _factor(graph, index)
+            index = reads[0].site
+    return scale
+
+
+def _factor(graph: Graph, index: int) -> float:
+    site = graph.sites[index]
+    numbers = [a for a in site.args if isinstance(a, int | float) and not isinstance(a, bool)]
+    if len(site.inputs) == 1 and numbers and site.op in ("mul", "div", "truediv"):
+        return numbers[0] if site.op == "mul" else 1 / numbers[0]
+    return 1.0
+
+
+def weights_behind(graph: Graph, ref: Ref) -> tuple[int, ...]:
+    """The nearest weight sites that a signal is made from, through anything that is not a weight (rotary positions)."""
+    found, todo, seen = [], [ref.site], set()
+    while todo:
+        index = todo.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        if index in graph.weights:
+            found.append(index)
+        elif not graph.sites[index].is_leaf:
+            todo.extend(r.site for r in graph.data(index))
+    return tuple(sorted(found))

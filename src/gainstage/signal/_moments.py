@@ -1,0 +1,154 @@
+"""Streaming statistics of one tensor: what a site keeps instead of its activation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_SMALL = 1e-28  # mean squares within (_SMALL, 1 / _SMALL) lost nothing to the range of float32
+
+# Beyond these outputs the slope of the activation is below 2 % (tanh) or 1 % (sigmoid) of its largest value.
+SATURATED = {"tanh": (-0.99, 0.99), "hardtanh": (-0.99, 0.99), "sigmoid": (0.01, 0.99), "hardsigmoid": (0.01, 0.99)}
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What is known of the entries of one tensor.
+
+    Attributes:
+        count: number of entries.
+        mean: mean of the entries.
+        mean_square: mean of their squares: the level of the signal.
+        variance_between: variance *between samples*, averaged over the other axes; NaN for a batch of one.
+            Where it is 0, every sample gives the same activation and the network has lost its input.
+        zeros: share of entries that are exactly 0.
+        saturated: share of entries in the flat part of a tanh or sigmoid; NaN for other operations.
+        minimum, maximum: extremes.
+        nonfinite: number of NaN and infinite entries.
+        dead: share of units (channels) that are 0 for every sample and position; NaN except after a rectifier.
+        units: number of units behind `dead`; 0 where `dead` is not measured.
+    """
+
+    count: int
+    mean: float
+    mean_square: float
+    variance_between: float
+    zeros: float
+    saturated: float
+    minimum: float
+    maximum: float
+    nonfinite: int
+    dead: float
+    units: int
+
+    @property
+    def rms(self) -> float:
+        """Root of the mean square."""
+        return float(self.mean_square**0.5)
+
+    @classmethod
+    def from_row(cls, row: list[float]) -> "Moments":
+        """The moments behind one row of `measure`."""
+        count, *values, nonfinite, dead, units = row
+        return cls(int(count), *values, int(nonfinite), dead, int(units))
+
+
+@torch.no_grad()
+def measure(x: Tensor, *, batch: int | None = None, op: str = "", unit_axis: int | None = None) -> Tensor:
+    """The moments of `x` as one float64 row on its device: no host synchronization, and nothing of `x` is kept.
+
+    On the CPU one read (`_fused`), elsewhere five: sum over samples, centred norm, norm, zeros, extremes.
+
+    Args:
+        x: any tensor of numbers; complex entries count as two reals, low precision is raised to float32.
+        batch: number of samples, to find the axis that they run along; None skips `variance_between`.
+        op: operation that made `x`; saturation is counted after tanh and sigmoid.
+        unit_axis: axis of the units, to count dead ones; None skips that.
+    """
+    x = _as_float(x)
+    nan = x.new_tensor(float("nan"), dtype=torch.float64)
+    if x.numel() == 0:
+        return torch.stack([nan * 0, *[nan] * 7, nan * 0, nan, nan * 0])
+    axis = sample_axis(tuple(x.shape), batch)
+    samples = _flat(x)[None] if axis is None else x.movedim(axis, 0).reshape(batch or 1, -1)
+    on_host = x.device.type == "cpu" and x.dtype == torch.float32
+    sums = (_fused_sums if on_host else _sums)(samples)
+    total, square, between, zeros, low, high, nonfinite = sums.unbind()
+    saturated = _outside(x, *SATURATED[op]) if op in SATURATED else nan
+    dead, units = nan, 0
+    if unit_axis is not None and x.dim() > 0:
+        units = x.shape[unit_axis]
+        others = [axis for axis in range(x.dim()) if axis != unit_axis % x.dim()]
+        dead = ((x.amax(others) if others else x) <= 0).double().mean()
+    count = x.numel()
+    between = nan if axis is None else between / count
+    values = [total / count, square / count, between, zeros / count, saturated, low, high, nonfinite, dead]
+    return torch.stack([nan.new_tensor(count), *values, nan.new_tensor(units)])
+
+
+def collect(rows: list[Tensor]) -> list[Moments]:
+    """The moments behind many rows, with one host synchronization for each device."""
+    where: dict[torch.device, list[int]] = {}
+    for position, row in enumerate(rows):
+        where.setdefault(row.device, []).append(position)
+    found: list[Moments | None] = [None] * len(rows)
+    for positions in where.values():
+        for position, values in zip(positions, torch.stack([rows[p] for p in positions]).tolist(), strict=True):
+            found[position] = Moments.from_row(values)
+    return [moments for moments in found if moments is not None]
+
+
+def sample_axis(shape: tuple[int, ...], batch: int | None) -> int | None:
+    """The axis that samples run along: the first or second of size `batch`, or a first axis that holds batch x more."""
+    if batch is None or batch < 2:
+        return None
+    for axis in range(min(2, len(shape))):
+        if shape[axis] == batch:
+            return axis
+    return 0 if shape and shape[0] > 0 and shape[0] % batch == 0 else None
+
+
+def _as_float(x: Tensor) -> Tensor:
+    if x.layout is not torch.strided:
+        x = x.to_dense()
+    if x.is_complex():
+        x = torch.view_as_real(x.resolve_conj())
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def _flat(x: Tensor) -> Tensor:
+    """All entries in memory order, where reductions are several times faster; a copy only if `x` has gaps."""
+    return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True)).reshape(-1)
+
+
+def _sums(samples: Tensor) -> Tensor:
+    """Sum, sum of squares, sum of squares around the mean over samples, zeros, minimum, maximum, non-finites."""
+    low, high = torch.aminmax(samples)
+    scale = torch.maximum(-low, high).clamp(min=torch.finfo(samples.dtype).tiny)  # squares neither over- nor underflow
+    square = torch.linalg.vector_norm(samples / scale).double() * scale.double()
+    centre = samples.mean(0)
+    centred = samples - centre  # centred before it is squared: exact where samples hardly differ
+    between = torch.linalg.vector_norm(centred / scale).double() * scale.double()
+    zeros = samples.numel() - torch.count_nonzero(samples)
+    nonfinite = samples.numel() - torch.isfinite(samples).sum()
+    parts = [samples.sum(dtype=torch.float64), square.square(), between.square(), zeros, low, high, nonfinite]
+    return torch.stack([part.double() for part in parts])
+
+
+def _fused_sums(samples: Tensor) -> Tensor:
+    """The same in one read; numbers whose squares leave the range of float32 go through `_sums`."""
+    from gainstage.signal._fused import fused  # numba is loaded when the first tensor is measured
+
+    samples = samples.contiguous()
+    array = samples.numpy()
+    out = torch.empty(7, dtype=torch.float64)
+    sums = out.numpy()
+    fused(array, array.view(np.int32), sums)
+    mean_square = sums[1] / samples.numel()
+    in_range = _SMALL < mean_square < 1 / _SMALL and (sums[2] == 0 or sums[2] / samples.numel() > _SMALL)
+    return out if in_range or sums[3] == samples.numel() else _sums(samples)
+
+
+def _outside(x: Tensor, low: float, high: float) -> Tensor:
+    return ((x < low) | (x > high)).double().mean()

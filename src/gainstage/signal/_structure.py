@@ -1,0 +1,93 @@
+"""Examples and outputs of any shape: find the tensors, move them, call the model with them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Every tensor in nested dicts, lists, tuples, dataclasses and objects that hold tensors, each once."""
+    seen: set[int] = set()
+
+    def walk(value: Any, depth: int) -> Iterator[Tensor]:
+        if id(value) in seen or depth > 20:
+            return
+        if isinstance(value, Tensor):
+            seen.add(id(value))
+            yield value
+        elif isinstance(value, Mapping):
+            seen.add(id(value))
+            for item in value.values():
+                yield from walk(item, depth + 1)
+        elif isinstance(value, list | tuple | set | frozenset):
+            seen.add(id(value))
+            for item in value:
+                yield from walk(item, depth + 1)
+        elif is_dataclass(value) and not isinstance(value, type):
+            seen.add(id(value))
+            for field in fields(value):
+                yield from walk(getattr(value, field.name, None), depth + 1)
+        elif hasattr(value, "__dict__") and not isinstance(value, nn.Module | type) and not callable(value):
+            seen.add(id(value))
+            yield from walk(vars(value), depth + 1)
+
+    return walk(value, 0)
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same nest of dicts, lists and tuples with every tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return type(value)({key: map_tensors(item, change) for key, item in value.items()})
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(map_tensors(item, change) for item in value))
+    if isinstance(value, list | tuple):
+        return type(value)(map_tensors(item, change) for item in value)
+    return value
+
+
+def call(model: nn.Module, example: Any) -> Any:
+    """Call the model: a dict holds keyword inputs, a tuple positional inputs, anything else is one input."""
+    if isinstance(example, Mapping):
+        return model(**example)
+    if isinstance(example, tuple) and not hasattr(example, "_fields"):
+        return model(*example)
+    return model(example)
+
+
+def batch_size(model: nn.Module, example: Any, target: Any) -> int | None:
+    """How many samples the example holds: the leading size that most of its tensors share.
+
+    Recurrent networks and `nn.Transformer` that read (time, batch, feature) are recognized by their `batch_first`.
+    """
+    sizes = [tuple(t.shape) for t in tensors_in(example) if t.dim() > 0]
+    if not sizes:
+        return None
+    if isinstance(target, Tensor) and target.dim() > 0 and any(target.shape[0] == size[0] for size in sizes):
+        return int(target.shape[0])
+    flags = [module.batch_first for module in model.modules() if isinstance(module, nn.RNNBase)]
+    if isinstance(model, nn.Transformer):
+        flags.append(model.batch_first)
+    convolves = any(isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) for module in model.modules())
+    time_first = bool(flags) and not any(flags) and not convolves
+    leading = [size[1] if time_first and len(size) == 3 else size[0] for size in sizes]
+    return max(leading, key=leading.count)
+
+
+def to_device_of(model: nn.Module, example: Any) -> Any:
+    """The example, without data if the model has none (meta device)."""
+    parameters = list(model.parameters())
+    if parameters and all(p.is_meta for p in parameters):
+        return map_tensors(example, lambda t: t.to("meta"))
+    return example
+
+
+def describe(example: Any) -> str:
+    """The example in a few words, for messages: `float32 8x3x64x64`."""
+    parts = [
+        f"{str(t.dtype).removeprefix('torch.')} {'x'.join(map(str, t.shape)) or 'scalar'}" for t in tensors_in(example)
+    ]
+    return ", ".join(parts) if parts else type(example).__name__

@@ -1,0 +1,90 @@
+"""Run a model and leave no trace: parameters, buffers, gradients, attributes and random states as they were."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def undisturbed(model: nn.Module, *, seed: int = 0) -> Iterator["WriteGuard"]:
+    """Give the block a fixed random state, and afterwards put everything back, also when it raises.
+
+    Restored are the attributes of every module (so a counter, a cache or a replaced buffer comes back), the content of
+    every buffer, gradients, `requires_grad`, and the random states of Python, NumPy, the CPU and every initialized
+    accelerator. Parameters are copied only when something is about to write to them: `WriteGuard.before_write`.
+    """
+    modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    attributes = [(module, dict(module.__dict__), _containers(module)) for module in modules]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if not buffer.is_meta]
+    parameters = [(p, p.grad, p.requires_grad) for p in model.parameters()]
+    guard = WriteGuard(model)
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            yield guard
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+            for module, values, containers in attributes:
+                module.__dict__.clear()
+                module.__dict__.update(values)
+                for name, content in containers.items():
+                    module.__dict__[name].clear()
+                    module.__dict__[name].update(content)
+            guard.restore()
+            with torch.no_grad():
+                for buffer, saved in buffers:
+                    if not _same(buffer, saved):
+                        buffer.copy_(saved)
+            for parameter, grad, requires_grad in parameters:
+                if parameter.grad is not grad:
+                    parameter.grad = grad
+                if parameter.requires_grad != requires_grad:
+                    parameter.requires_grad_(requires_grad)
+
+
+class WriteGuard:
+    """Copies a parameter the first time that something is about to write to it, and puts the copy back."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._owners: dict[int, list[Tensor]] = {}
+        for parameter in model.parameters():
+            if not parameter.is_meta and parameter.numel():
+                self._owners.setdefault(_address(parameter), []).append(parameter)
+        self._saved: list[tuple[Tensor, Tensor]] = []
+
+    def before_write(self, tensor: Tensor) -> None:
+        """Keep the values of the parameters that share memory with `tensor`, if there are any."""
+        for owner in self._owners.pop(_address(tensor), ()):
+            self._saved.append((owner, owner.detach().clone()))
+
+    def restore(self) -> None:
+        """Write the kept values back."""
+        with torch.no_grad():
+            for parameter, values in self._saved:
+                parameter.copy_(values)
+
+
+def _containers(module: nn.Module) -> dict[str, dict[str, Any]]:
+    """Copies of the dictionaries in which a module holds its parameters, buffers and children."""
+    return {name: dict(module.__dict__[name]) for name in ("_parameters", "_buffers", "_modules")}
+
+
+def _address(tensor: Tensor) -> int:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a, b)
