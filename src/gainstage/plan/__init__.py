@@ -1,0 +1,10 @@
+"""The whole model: what each parameter is, how it should start, and why."""
+
+from gainstage._callable import make_callable
+from gainstage.plan._assignment import Assignment as Assignment
+from gainstage.plan._audit import Deviation as Deviation
+from gainstage.plan._make import initialize as initialize
+from gainstage.plan._make import plan as plan
+from gainstage.plan._plan import Plan as Plan
+
+make_callable(__name__, plan)

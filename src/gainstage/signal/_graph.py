@@ -1,6 +1,6 @@
 """What a tape says about structure: who uses each parameter, what becomes of a weight's output, what a signal is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gainstage.signal._calls import (
+    ADDS,
     DROPOUTS,
     ELEMENTWISE,
     MATMULS,
@@ -61,7 +62,8 @@ class Graph:
         constant: set[int] = set()
         for site in tape.sites:
             reads = [ref.site for ref in site.inputs]
-            if site.kind in ("parameter", "buffer", "constant") or (reads and constant.issuperset(reads)):
+            looks_up = site.op in ("embedding", "embedding_bag")  # a table is read, though perhaps at fixed positions
+            if site.kind in ("parameter", "buffer", "constant") or (reads and constant.issuperset(reads) and not looks_up):
                 constant.add(site.index)
         self.constant = frozenset(constant)
         self.weights: dict[int, WeightCall] = {}
@@ -95,7 +97,7 @@ class Graph:
         site = self.sites[index]
         if site.kind == "view" or site.op in DROPOUTS:
             return True
-        if site.op in ("add", "sub") and len(self.data(index)) == 1:
+        if site.op in ("add", "sub") and len(self.data(index)) == 1 and len(site.inputs) == 2:
             return all(self.sites[r.site].kind != "buffer" for r in site.inputs if r.site in self.constant)
         return site.op in PRODUCTS and len(site.inputs) == 1
 
@@ -155,6 +157,14 @@ class Graph:
         while self.sites[index].kind == "view":
             index = self.sites[index].inputs[0].site
         return self.sites[index].path if self.sites[index].kind == "parameter" else None
+
+    def units(self, call: WeightCall) -> tuple[int, int]:
+        """Output units and input units (channels) of a weight as it is stored, groups not counted."""
+        shape = self.shapes[call.weight.site]
+        if call.family == "embedding":
+            return shape[-1], 1
+        swapped = call.transposed or call.family == "conv_transpose"
+        return (shape[-1], shape[-2]) if call.transposed else (shape[1], shape[0]) if swapped else (shape[0], shape[1])
 
     def parameters_behind(self, ref: Ref) -> list[str]:
         """All parameters that an argument is computed from (weight norm, masks, quantization)."""
@@ -237,27 +247,50 @@ class Graph:
 
     # --- activations -----------------------------------------------------------------------------------------------
 
-    def region(self, index: int) -> dict[int, Tensor | None]:
-        """The elementwise functions of one site's output: every site that is one, with its values at fixed points.
+    def region(self, index: int) -> dict[int, Tensor]:
+        """The elementwise functions of one site's output: every site that is one, with its values at `POINTS`.
 
         However it is written (`F.gelu`, `x * sigmoid(x)`, powers and tanh), the values are those of the composite
-        function at `POINTS`, found by calling the same functions again.
+        function, found by calling the same functions again. Pooling hands the values on.
         """
-        values: dict[int, Tensor | None] = {index: POINTS}
+        values = {index: POINTS}
         todo = sorted(self.consumers[index])
         while todo:
             current = todo.pop(0)
-            if current in values or (value := self.evaluate(current, values)) is None:
+            if current in values:
                 continue
-            values[current] = value
-            todo = sorted({*todo, *self.consumers[current]})
+            value = self.evaluate(current, values)
+            if value is None and self.sites[current].op in POOLS and current not in self.inside_norms:
+                value = values.get(self.data(current)[0].site)
+            if value is not None:
+                values[current] = value
+                todo = sorted({*todo, *self.consumers[current]})
         return values
 
-    def evaluate(self, index: int, values: "dict[int, Tensor | None]") -> Tensor | None:
+    def activation(self, index: int) -> int | None:
+        """The one site at which everything elementwise behind `index` leaves; None if it leaves at several or not.
+
+        `index` itself is returned where nothing elementwise follows.
+        """
+        region = self.region(index)
+        leaving = [i for i in region if i in self.outputs or any(r not in region for r in self.consumers[i])]
+        return leaving[0] if len(leaving) == 1 else None
+
+    def activation_name(self, index: int) -> str:
+        """What people call the activation behind a site: the operation, or the module where it is several; else empty."""
+        inner = [self.sites[i] for i in self.region(index) if i != index and not self.transparent(i)]
+        acts = [site for site in inner if site.op in ELEMENTWISE]
+        if not acts:
+            return ""
+        return acts[0].op if len(acts) == 1 else acts[-1].module.lower()
+
+    def evaluate(self, index: int, values: Mapping[int, Tensor]) -> Tensor | None:
         """The values of an elementwise site, given those of what it reads; None where it is not elementwise in them."""
         site = self.sites[index]
         reads = site.inputs
-        if not reads or site.kind == "loss" or any(values.get(ref.site) is None for ref in reads):
+        if site.op in ADDS and self.transparent(index):
+            return values.get(self.data(index)[0].site)  # a bias
+        if not reads or site.kind == "loss" or any(ref.site not in values for ref in reads):
             return None
         first = values[reads[0].site]
         if site.op in DROPOUTS or (site.kind == "view" and site.op not in SPLITS):
@@ -270,13 +303,12 @@ class Graph:
 POINTS = torch.linspace(-4.0, 4.0, 81, dtype=torch.float64)
 
 
-def call_again(site: Site, value_of: Callable[[Ref], Tensor | None]) -> Tensor | None:
+def call_again(site: Site, value_of: Callable[[Ref], Tensor]) -> Tensor | None:
     """The site's function on other values of the same shape; None where it refuses them."""
 
     def put(value: Any) -> Any:
         if isinstance(value, Ref):
-            tensor = value_of(value)
-            return None if tensor is None else tensor.clone()
+            return value_of(value).clone()
         if isinstance(value, tuple):
             return tuple(put(item) for item in value)
         return {k: put(v) for k, v in value.items()} if isinstance(value, dict) else value
@@ -287,6 +319,6 @@ def call_again(site: Site, value_of: Callable[[Ref], Tensor | None]) -> Tensor |
     except Exception:
         return None
     expected = value_of(site.inputs[0])
-    if expected is None or not isinstance(result, Tensor) or result.shape != expected.shape:
+    if not isinstance(result, Tensor) or result.shape != expected.shape:
         return None
     return result.double()

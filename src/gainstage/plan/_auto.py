@@ -1,0 +1,257 @@
+"""The scheme `auto`: a law for every parameter from its place in the network, with the reason."""
+
+from dataclasses import replace
+from math import log, prod, sqrt
+
+from gainstage import init
+from gainstage.init import Law
+from gainstage.plan._assignment import Assignment
+from gainstage.plan._chains import Chain, critical_gain
+from gainstage.plan._context import Context
+from gainstage.plan._levels import Levels
+from gainstage.plan._others import other_assignment
+from gainstage.signal import Branch, Graph, WeightCall
+
+DEEP = 8  # weights in a row from which a structured start pays; measured by benchmarks/chains.py
+_HEAD = 0.1  # mean square of the logits, as a share of ln C: adds about 5 % to the initial loss
+
+
+def auto(context: Context) -> dict[str, Assignment]:
+    """Assign a law to every parameter on the tape.
+
+    Weights get the variance `target / (fan_in * level in)`: the level that they read is predicted site by site
+    (`Levels`), the level that they should write follows from their place: 1 in general, a share of the stream at the
+    end of a residual branch, little in front of the loss. Deep plain chains get a structured start.
+    """
+    return _Auto(context).run()
+
+
+class _Auto:
+    def __init__(self, context: Context) -> None:
+        self.context, self.graph = context, context.graph
+        self.made: dict[str, Assignment] = {}
+        self.variance: dict[str, float] = {}  # times fan_in
+        self.levels = Levels(self.graph, self.choose, self.norm_scale)
+        self.in_chain: dict[int, tuple[Chain, int]] = {}
+        for chain in reversed(context.chains):
+            if len(chain.sites) >= DEEP and (self._mirrors(chain) or chain.tanh_like):
+                self.in_chain |= {site: (chain, position) for position, site in enumerate(chain.sites)}
+
+    def run(self) -> dict[str, Assignment]:
+        self.levels.run()
+        for name, uses in self.context.uses.items():
+            if name not in self.made:
+                self.made[name] = other_assignment(self.context, uses, self.norm_scale)
+        return {name: self._frozen(name) for name in self.context.uses}
+
+    def _frozen(self, name: str) -> Assignment:
+        made = self.made[name]
+        if name in self.context.frozen:
+            return Assignment(made.role, None, "does not require a gradient: left as it is", made.fans, made.transposed)
+        return made
+
+    # --- weights ---------------------------------------------------------------------------------------------------
+
+    def choose(self, site: int, level: float) -> float:
+        """Assign the weight of this site, which reads a signal of this level; the level that it writes."""
+        call = self.graph.weights[site]
+        name = self.graph.parameter_of(call.weight)
+        if name is None or name in self.context.frozen:
+            measured = self.graph.sites[site].forward
+            return measured.mean_square if measured and 0 < measured.mean_square < 1e6 else 1.0
+        if name not in self.made:
+            self.made[name], self.variance[name] = self._assign(site, call, level)
+        if call.family == "embedding":
+            return self.variance[name]
+        reads = level * self._coverage(site, call)
+        if site in self.in_chain and self.in_chain[site][0].odd_part and self.in_chain[site][1] > 0:
+            chain, position = self.in_chain[site]
+            reads = self.levels.level(chain.sites[position - 1])  # mirrored units read the difference, which is linear
+        if self.made[name].role.startswith("embedding"):
+            return self.variance[name] * call.fans.fan_in * reads
+        writes = self.variance[name] * reads
+        if self.made[name].level is None and not self.context.is_scale_free(site):
+            self.made[name] = replace(self.made[name], level=writes)
+        return writes
+
+    def _assign(self, site: int, call: WeightCall, level: float) -> tuple[Assignment, float]:
+        if call.family == "embedding":
+            return self._table(site, call)
+        if site in self.in_chain:
+            return self._chained(site, call, level)
+        target, role, reason = self._target(site)
+        if role.startswith("weight into"):
+            return Assignment(role, init.he_normal(), reason, call.fans, call.transposed), 2.0
+        coverage = self._coverage(site, call)
+        gain = _rounded(sqrt(target / (max(level, 1e-12) * coverage)))
+        law = _fan_in_law(gain)
+        if not reason:
+            reason = f"reads a level of {level:.2g}: variance {gain**2:.3g}/fan_in makes its output's mean square 1"
+        return Assignment(role, law, reason, call.fans, call.transposed), gain**2
+
+    def _target(self, site: int) -> tuple[float, str, str]:
+        """The mean square that this weight should write, its role, and the reason where it is a special one."""
+        context = self.context
+        attention = context.attention_roles.get(site, "")
+        if branch := context.branch_ending_at.get(site):
+            target, count = self.share(branch)
+            role = f"last weight of residual branch {branch.position + 1} of {count}"
+            role = f"{attention}, {role}" if attention else role
+            return target, role, (
+                f"its branch adds {target:.2g} to a stream of {self._stream_level(branch):.2g}: "
+                f"all {count} branches together at most double it"
+            )  # fmt: skip
+        if context.is_head(site):
+            outputs = self.graph.units(self.graph.weights[site])[0]
+            target = _HEAD * log(max(outputs, 2))
+            return target, "output head", (
+                f"outputs of mean square {target:.2g} keep the initial loss within 10 % of chance over {outputs} classes"
+            )  # fmt: skip
+        if attention:
+            spread = context.logits_scale(site)
+            if spread > 2:
+                return 1 / spread, f"{attention} weight", "logits are not divided by the head size: this keeps them of order 1"
+            reason = "attention logits of order 1" if "query" in attention or "key" in attention else ""
+            return 1.0, f"{attention} weight", reason and f"writes a level of 1, which gives {reason}"
+        if context.is_scale_free(site):
+            norm = self.graph.sites[next(f.site for f in self.graph.fates(site))].op
+            norm = norm if norm.endswith("norm") else "normalization"
+            return 1.0, f"weight into {norm}", f"scale-free: the {norm} that follows divides the scale away"
+        return 1.0, self._plain_role(site), ""
+
+    def _plain_role(self, site: int) -> str:
+        activation, leaves = self.graph.activation_name(site), self.graph.activation(site)
+        kinds = {fate.kind for fate in self.graph.fates(site if leaves is None else leaves)}
+        if "gate" in kinds:
+            return "gate weight of a gated unit" if activation and leaves is not None else "value weight of a gated unit"
+        place = "input weight" if self._reads_input(site) else "hidden weight"
+        return f"{place} into {activation}" if activation else place
+
+    def share(self, branch: Branch) -> tuple[float, int]:
+        """What one branch should add to its stream, so that all together at most double it; and how many there are."""
+        count = self.context.stream_sizes[branch.stream]
+        return self._stream_level(branch) / (count + branch.position), count
+
+    def _stream_level(self, branch: Branch) -> float:
+        known = branch.skip.site if branch.skip.site in self.levels.signals else branch.start
+        return self.levels.level(known)
+
+    def norm_scale(self, site: int) -> float:
+        """The scale that a normalization starts with: 1, or a share of the stream at the end of a branch."""
+        branch = self.context.branch_ending_at.get(site)
+        return _rounded(sqrt(self.share(branch)[0])) if branch else 1.0
+
+    def _reads_input(self, site: int) -> bool:
+        data = self.graph.weights[site].data
+        return data is not None and self.graph.sites[self.graph.source(data)].kind == "input"
+
+    def _coverage(self, site: int, call: WeightCall) -> float:
+        """Share of the taps of a convolution that lie inside the image, where padding makes it less than 0.9."""
+        share = coverage(self.graph, site, call) if call.family == "conv" else 1.0
+        return share if share < 0.9 else 1.0
+
+    # --- embeddings and chains -------------------------------------------------------------------------------------
+
+    def _table(self, site: int, call: WeightCall) -> tuple[Assignment, float]:
+        graph = self.graph
+        kinds = {fate.kind for fate in graph.fates(site)}
+        together = sorted(self.context.summed_tables[site])
+        tied = [table for table in together if self._is_tied(table)]
+        if tied:
+            rows, width = graph.shapes[graph.weights[tied[0]].weight.site]
+            chance = log(max(rows, 2))
+            std = min(sqrt(1 / len(together)), sqrt(_HEAD * chance / width), 0.5 * chance / width)
+            role = "embedding tied with the output head" if site in tied else "embedding"
+            reason = (
+                f"tied with a head of {rows} outputs: small enough that no logit, a token's own included, "
+                "stands out before training"
+            )
+        elif kinds & {"attention", "softmax"}:
+            std, role, reason = 0.02, "attention bias table", "small: attention starts without a preference"
+        elif kinds == {"norm"}:
+            std, role, reason = 0.02, "embedding", "scale-free: a normalization follows; small entries learn faster under Adam"
+        else:
+            std, role = sqrt(1 / len(together)), "embedding"
+            sum_of = f", and {len(together)} tables add up to it" if len(together) > 1 else ""
+            reason = f"a look-up sums nothing: its entries have the level of the signal, 1{sum_of}"
+        std = _rounded(std)
+        return Assignment(role, init.normal(0.0, std), reason, call.fans), std**2
+
+    def _is_tied(self, table: int) -> bool:
+        name = self.graph.parameter_of(self.graph.weights[table].weight)
+        return any(use.slot == "weight" for use in self.context.uses.get(name or "", ()))
+
+    def _mirrors(self, chain: Chain) -> bool:
+        calls = [self.graph.weights[site] for site in chain.sites]
+        even = all(self.graph.units(call)[0] % 2 == 0 for call in calls[:-1])
+        plain = all(c.family in ("linear", "matmul", "conv") and self._groups(s) == 1 for s, c in zip(chain.sites, calls, strict=True))
+        return chain.odd_part is not None and even and plain and self._separate(chain)
+
+    def _separate(self, chain: Chain) -> bool:
+        names = [self.graph.parameter_of(self.graph.weights[site].weight) for site in chain.sites]
+        return None not in names and len(set(names)) == len(names)
+
+    def _groups(self, site: int) -> int:
+        return int(self.graph.sites[site].argument(6, "groups", 1)) if self.graph.weights[site].family == "conv" else 1
+
+    def _chained(self, site: int, call: WeightCall, level: float) -> tuple[Assignment, float]:
+        chain, position = self.in_chain[site]
+        first, last = position == 0, position == len(chain.sites) - 1
+        target, role, reason = self._target(site)
+        depth = len(chain.sites)
+        if chain.odd_part:
+            gain = 1 / sqrt(level) if first else (sqrt(target) if last else 1.0) / chain.odd_part
+            law = init.mirrored(gain=_rounded(gain), rows=not last, columns=not first)
+            why = (
+                f"{depth} plain weights in a row: mirrored units cancel the kink of {chain.name}, "
+                "so the network starts linear and isometric"
+            )
+            variance = gain**2 * (1.0 if first else chain.odd_part**2)
+        else:
+            gain = critical_gain(chain.phi, depth)
+            gain = 1 / sqrt(level) if first else sqrt(target / level) if last else gain
+            gain = _rounded(gain)
+            kernel = prod(self.graph.shapes[call.weight.site][2:]) > 1
+            law = init.delta_orthogonal(gain, scale="fan_in") if kernel else init.orthogonal(gain, scale="fan_in")
+            why = (
+                f"{depth} plain weights in a row with {chain.name}: orthogonal at the edge of chaos keeps signal and "
+                "gradient alike at any depth"
+            )
+            variance = gain**2
+        reason = f"{why}; {reason}" if last and reason else why
+        return Assignment(role, law, reason, call.fans, call.transposed), variance
+
+
+def coverage(graph: Graph, site: int, call: WeightCall) -> float:
+    """Share of a convolution's products that read the image rather than its padding."""
+    if call.data is None:
+        return 1.0
+    record = graph.sites[site]
+    kernel = graph.shapes[call.weight.site][2:]
+    sizes = graph.shapes[call.data.site][-len(kernel) :]
+    outs = record.shape[-len(kernel) :]
+    settings = [record.argument(i, n, d) for i, n, d in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))]
+    share = 1.0
+    for axis, (taps, size, out) in enumerate(zip(kernel, sizes, outs, strict=True)):
+        stride, padding, dilation = (_along(value, axis) for value in settings)
+        if isinstance(padding, str):
+            padding = (taps - 1) * dilation // 2 if padding == "same" else 0
+        inside = sum(0 <= i * stride - padding + j * dilation < size for i in range(out) for j in range(taps))
+        share *= inside / (out * taps)
+    return share
+
+
+def _along(value: object, axis: int) -> int | str:
+    if isinstance(value, tuple | list):
+        value = value[axis] if len(value) > axis else value[0]
+    return value  # type: ignore[return-value]
+
+
+def _fan_in_law(gain: float) -> Law:
+    """The law of variance gain^2 / fan_in, under its well-known name where it has one."""
+    return init.he_normal() if abs(gain**2 / 2 - 1) < 0.01 else init.lecun_normal(1.0 if abs(gain - 1) < 0.005 else gain)
+
+
+def _rounded(value: float) -> float:
+    """Three significant digits: a plan is read by people."""
+    return float(f"{value:.3g}")

@@ -1,0 +1,133 @@
+"""Plain chains: weights in a row with nothing but activations between, the nets that are hard to start at depth."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gainstage.init import gaussian_mean
+from gainstage.signal import Graph
+from gainstage.signal._graph import POINTS
+
+Activation = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Weight sites in a row, each reading the activation of the one before, and nothing else reading in between.
+
+    Attributes:
+        sites: at least two weight sites, first to last.
+        name: the activation for people, `"relu"`.
+        phi: the activation, to be called.
+        odd_part: c where phi(z) - phi(-z) = c z for all z, as for ReLU, GELU, SiLU (1) and leaky ReLU (1 + a); else None.
+        tanh_like: phi is odd, has its steepest slope at 0 and flattens outwards.
+    """
+
+    sites: tuple[int, ...]
+    name: str
+    phi: Activation
+    odd_part: float | None
+    tanh_like: bool
+
+
+def chains(graph: Graph) -> list[Chain]:
+    """Every maximal plain chain of a graph, longest first."""
+    following = {index: after for index in graph.weights if (after := _next(graph, index)) is not None}
+    found: list[Chain] = []
+    for head in sorted(set(following) - set(following.values())):
+        row = [head]
+        while row[-1] in following and following[row[-1]] not in row:
+            row.append(following[row[-1]])
+        found.extend(_by_activation(graph, row))
+    return sorted(found, key=lambda chain: -len(chain.sites))
+
+
+def _next(graph: Graph, index: int) -> int | None:
+    """The one weight that reads this weight's output through an activation, whole units in their order."""
+    leaves = graph.activation(index)
+    if leaves is None or leaves in graph.outputs:
+        return None
+    readers = [r for r in graph.consumers[leaves] if graph.sites[r].kind != "loss"]
+    if len(readers) != 1 or readers[0] not in graph.weights:
+        return None
+    before, after = graph.weights[index], graph.weights[readers[0]]
+    if before.family in ("embedding", "bilinear") or after.data is None or after.family == "bilinear":
+        return None
+    units, reads = graph.units(before)[0], graph.units(after)[1]
+    return readers[0] if reads % units == 0 else None
+
+
+def _by_activation(graph: Graph, row: list[int]) -> Iterator[Chain]:
+    """Cut a row of weights where the activation changes."""
+    values = [_values(graph, index) for index in row[:-1]]
+    start = 0
+    for end in range(1, len(row)):
+        if end == len(row) - 1 or not torch.allclose(values[end], values[start], atol=1e-9):
+            odd_part, tanh_like = _character(values[start])
+            phi = _function(graph, row[start])
+            yield Chain(tuple(row[start : end + 1]), graph.activation_name(row[start]) or "no activation", phi, odd_part, tanh_like)
+            start = end
+
+
+def _values(graph: Graph, index: int) -> Tensor:
+    leaves = graph.activation(index)
+    assert leaves is not None  # it has a next weight
+    return graph.region(index)[leaves]
+
+
+def _function(graph: Graph, index: int) -> Activation:
+    leaves = graph.activation(index)
+    path = [i for i in sorted(graph.region(index)) if i != index]
+
+    def phi(z: Tensor) -> Tensor:
+        values = {index: z}
+        for i in path:
+            value = graph.evaluate(i, values)
+            values[i] = values[graph.data(i)[0].site] if value is None else value
+        return values[leaves] if leaves is not None else z
+
+    return phi
+
+
+def _character(values: Tensor) -> tuple[float | None, bool]:
+    """The odd part c (or None), and whether the function is tanh-like."""
+    odd = torch.allclose(values, -values.flip(0), atol=1e-9)
+    difference = values - values.flip(0)
+    c = float(difference[-1] / POINTS[-1])
+    linear = torch.allclose(difference, c * POINTS, atol=1e-5) and abs(c) > 0.1
+    steps = values.diff()
+    flattens = bool((steps >= -1e-9).all()) and float(steps[-1]) < 0.5 * float(steps[len(steps) // 2])
+    return (c if linear and not odd else None), odd and flattens
+
+
+def critical_gain(phi: Activation, depth: int) -> float:
+    r"""The largest gain under which the gradient of a tanh-like activation changes by less than e over `depth` layers.
+
+    Iterates $q \leftarrow g^2\, \mathbb{E}[\phi(\sqrt q z)^2]$ from 1 and bounds the product of
+    $\chi = g^2\, \mathbb{E}[\phi'(\sqrt q z)^2]$ from above. At infinite depth this is the edge of chaos at zero bias,
+    $g = 1/\phi'(0)$; it is never more than the exact gain.
+
+    References:
+        Schoenholz et al., *Deep Information Propagation*, ICLR 2017; Pennington et al., *Resurrecting the sigmoid in
+        deep learning through dynamical isometry*, NeurIPS 2017.
+    """
+    low = 1.0 / float(_slope(phi)(torch.zeros(1, dtype=torch.float64)))
+    high = max(low, gaussian_mean(lambda z: phi(z).square()) ** -0.5)
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _gradient_factor(phi, middle, depth) < 2.72 else (low, middle)
+    return low
+
+
+def _gradient_factor(phi: Activation, gain: float, depth: int) -> float:
+    q, total = 1.0, 1.0
+    for _ in range(depth):
+        total *= gain**2 * gaussian_mean(lambda z: _slope(phi)(z).square(), variance=q)
+        q = gain**2 * gaussian_mean(lambda z: phi(z).square(), variance=q)
+    return total
+
+
+def _slope(phi: Activation, step: float = 1e-4) -> Activation:
+    return lambda z: (phi(z + step) - phi(z - step)) / (2 * step)

@@ -1,0 +1,109 @@
+"""Everything about structure that choosing a law asks for, found once per graph."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from gainstage.plan._chains import Chain, chains
+from gainstage.plan._uses import Use, uses
+from gainstage.signal import Attention, Branch, Graph, attentions, branches
+
+
+@dataclass
+class Context:
+    """The graph, and the places of weights in it by site.
+
+    Attributes:
+        graph: structure of the recorded pass.
+        frozen: parameters that do not require a gradient.
+    """
+
+    graph: Graph
+    frozen: frozenset[str] = field(default_factory=frozenset)
+
+    @cached_property
+    def uses(self) -> dict[str, list[Use]]:
+        return uses(self.graph)
+
+    @cached_property
+    def chains(self) -> list[Chain]:
+        return chains(self.graph)
+
+    @cached_property
+    def branches(self) -> list[Branch]:
+        return branches(self.graph)
+
+    @cached_property
+    def attentions(self) -> list[Attention]:
+        return attentions(self.graph)
+
+    @cached_property
+    def branch_ending_at(self) -> dict[int, Branch]:
+        """Branches by the site of their last weight or normalization; those with a learned scale left out."""
+        return {b.last: b for b in self.branches if b.last is not None and not b.scaled}
+
+    @cached_property
+    def stream_sizes(self) -> dict[int, int]:
+        """How many branches share each stream."""
+        sizes: dict[int, int] = {}
+        for branch in self.branches:
+            sizes[branch.stream] = sizes.get(branch.stream, 0) + 1
+        return sizes
+
+    @cached_property
+    def summed_tables(self) -> dict[int, frozenset[int]]:
+        """For every embedding site, the embeddings that are added up with it, itself included."""
+        behind: dict[int, frozenset[int]] = {}
+        groups: dict[int, frozenset[int]] = {}
+        for site in self.graph.sites:
+            index = site.index
+            reads = self.graph.data(index)
+            if (call := self.graph.weights.get(index)) and call.family == "embedding":
+                behind[index] = frozenset({index})
+            elif reads and (site.op == "add" or self.graph.transparent(index)):
+                sets = [behind.get(ref.site) for ref in reads]
+                if all(sets):
+                    behind[index] = frozenset().union(*(s for s in sets if s))
+            for table in behind.get(index, ()):
+                groups[table] = max(groups.get(table, frozenset()), behind[index], key=len)
+        return groups
+
+    @cached_property
+    def attention_roles(self) -> dict[int, str]:
+        """`query`, `key`, `value` and their combinations, or `attention output`, by weight site."""
+        parts: dict[int, list[str]] = {}
+        for attention in self.attentions:
+            for name, sites in zip(
+                ("query", "key", "value"), (attention.queries, attention.keys, attention.values), strict=True
+            ):
+                for site in sites:
+                    if name not in parts.setdefault(site, []):
+                        parts[site].append(name)
+        roles = {site: ", ".join(names) for site, names in parts.items()}
+        return {a: "attention output" for attention in self.attentions for a in attention.outputs} | roles
+
+    def logits_scale(self, site: int) -> float:
+        """Mean square of the attention logits that queries and keys of level 1 from this site give; 1 if unknown."""
+        for attention in self.attentions:
+            if site in attention.queries and attention.scale is not None:
+                return attention.head_dim * attention.scale**2
+        return 1.0
+
+    def is_head(self, site: int) -> bool:
+        """Whether a weight's output is the network's, up to an output activation."""
+        if self.graph.weights[site].family == "embedding":
+            return False
+        leaves = self.graph.activation(site)
+        if leaves is None:
+            return False
+        kinds = {fate.kind for fate in self.graph.fates(leaves)} | {fate.kind for fate in self.graph.fates(site)}
+        reaches = leaves in self.graph.outputs or "output" in kinds or self._softmax_is_output(leaves)
+        return reaches and kinds <= {"output", "loss", "softmax", "activation"}
+
+    def _softmax_is_output(self, site: int) -> bool:
+        softmaxes = [fate.site for fate in self.graph.fates(site) if fate.kind == "softmax"]
+        return any(fate.kind in ("output", "loss") for s in softmaxes for fate in self.graph.fates(s))
+
+    def is_scale_free(self, site: int) -> bool:
+        """Whether everything that reads this site normalizes it first."""
+        kinds = {fate.kind for fate in self.graph.fates(site)}
+        return kinds == {"norm"}

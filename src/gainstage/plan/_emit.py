@@ -1,0 +1,148 @@
+"""A plan as plain PyTorch code, to be pasted into a repository that does not use gainstage."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gainstage.errors import GainstageError
+from gainstage.init import Fans, Law
+from gainstage.plan._plan import Plan
+
+_HEADER = '''\
+"""Initialization of {model}, scheme {scheme}; written by gainstage, needs PyTorch only."""
+
+import torch
+from torch import nn
+
+{helpers}
+@torch.no_grad()
+def initialize(model: nn.Module) -> None:
+    """Fill the parameters of a {model} in place; random numbers come from torch's global generator."""
+    p = dict(model.named_parameters(remove_duplicate=False))
+'''
+
+_ORTHOGONAL = '''
+def orthogonal_(weight, gain=1.0, keep_level=False, parts=1):
+    """Orthonormal rows or columns; `keep_level` scales a tall matrix to entry variance gain^2 / fan_in."""
+    for part in weight.chunk(parts):
+        matrix = torch.empty(part.shape[0], part[0].numel())
+        nn.init.orthogonal_(matrix, gain)
+        if keep_level:
+            matrix *= max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+        part.copy_(matrix.view_as(part))
+
+'''
+
+_CENTRE = '''
+def centre(weight):
+    """The middle tap of a convolution kernel; a matrix itself."""
+    for size in reversed(weight.shape[2:]):
+        weight = weight[..., size // 2]
+    return weight
+
+'''
+
+_MIRRORED = '''
+def mirrored_(weight, gain=1.0, rows=True, columns=True):
+    """[W; -W], [W, -W] or [[W, -W], [-W, W]] with W orthogonal, in the middle tap of a kernel."""
+    weight.zero_()
+    half = torch.empty(weight.shape[0] // (1 + rows), weight.shape[1] // (1 + columns))
+    orthogonal_(half, gain, keep_level=True)
+    half = torch.cat([half, -half], 1) if columns else half
+    centre(weight).copy_(torch.cat([half, -half], 0) if rows else half)
+
+'''
+
+
+def to_python(plan: Plan) -> str:
+    """Plain PyTorch code with a function `initialize(model)` that fills a model by the plan's laws.
+
+    The laws are the same; the random numbers are torch's, so the weights are others.
+
+    Raises:
+        GainstageError: a law that has no plain form; the message names the parameter.
+    """
+    lines: list[str] = []
+    for name, assignment in plan.items():
+        if assignment.law is None:
+            lines.append(f"    # {name}: {assignment.role}, {assignment.reason}")
+            continue
+        target = f"p[{name!r}]" + (".transpose(-1, -2)" if assignment.transposed else "")
+        lines.append(f"    # {assignment.role}")
+        shape = plan.shapes[name]
+        shape = (*shape[:-2], shape[-1], shape[-2]) if assignment.transposed else shape
+        lines += [f"    {line}" for line in _lines(assignment.law, target, shape, assignment.fans, name)]
+    body = "\n".join(lines)
+    helpers = [
+        text
+        for text, names in ((_ORTHOGONAL, ("orthogonal_(", "mirrored_(")), (_CENTRE, ("centre(", "mirrored_(")), (_MIRRORED, ("mirrored_(",)))
+        if any(f" {name}" in body for name in names)
+    ]
+    return _HEADER.format(model=plan.model, scheme=plan.scheme, helpers="\n".join(helpers)) + body + "\n"
+
+
+def _lines(law: Law, target: str, shape: tuple[int, ...], fans: Fans | None, name: str) -> list[str]:
+    concrete = law.concrete(shape, fans)
+    write = _WRITERS.get(concrete.kind)
+    if write is None:
+        raise GainstageError(
+            f"{law} of {name!r} has no plain PyTorch form; replace it with plan.replace({{{name!r}: ...}}) "
+            "or fill the model with plan.apply"
+        )
+    return write(concrete, target, shape, name)
+
+
+def _simple(call: str, *fields: str) -> Callable[[Any, str, tuple[int, ...], str], list[str]]:
+    def write(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
+        values = ", ".join(f"{field}={getattr(law, field)!r}" for field in fields)
+        return [f"{call}({target}, {values})"]
+
+    return write
+
+
+def _constant(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
+    return [f"nn.init.constant_({target}, {law.value!r})"]
+
+
+def _orthogonal(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
+    return [f"orthogonal_({target}, {law.gain!r}, keep_level={law.scale == 'fan_in'}, parts={law.heads})"]
+
+
+def _delta(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
+    keep = law.scale == "fan_in"
+    return [
+        f"{target}.zero_()",
+        f"orthogonal_(centre({target}), {law.gain!r}, keep_level={keep}, parts={law.groups})",
+    ]
+
+
+def _identity(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
+    call = "eye_" if len(shape) == 2 else "dirac_"
+    return [f"nn.init.{call}({target})", *([f"{target}.mul_({law.gain!r})"] if law.gain != 1 else [])]
+
+
+def _blocks(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
+    part = law.block_shape(shape)
+    lines = []
+    for i, inner in enumerate(law.laws):
+        lines += _lines(inner, f"{target}.chunk({len(law.laws)}, {law.dim})[{i}]", part, None, name)
+    return lines
+
+
+def _scaled(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
+    return [*_lines(law.law, target, shape, None, name), f"{target}.mul_({law.factor!r})"]
+
+
+_WRITERS: dict[str, Callable[[Any, str, tuple[int, ...], str], list[str]]] = {
+    "constant": _constant,
+    "normal": _simple("nn.init.normal_", "mean", "std"),
+    "uniform": _simple("nn.init.uniform_", "a", "b"),
+    "trunc_normal": _simple("nn.init.trunc_normal_", "mean", "std", "a", "b"),
+    "orthogonal": _orthogonal,
+    "delta_orthogonal": _delta,
+    "mirrored": lambda law, target, shape, name: [
+        f"mirrored_({target}, {law.gain!r}, rows={law.rows}, columns={law.columns})"
+    ],
+    "identity": _identity,
+    "blocks": _blocks,
+    "scaled": _scaled,
+}

@@ -1,0 +1,156 @@
+"""Predicted levels: the mean square of the signal at every site, under weights that are only planned."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import isfinite, log2, pi, sqrt
+
+import torch
+from torch import Tensor
+
+from gainstage.signal import Graph, Site
+from gainstage.signal._calls import ADDS, DROPOUTS, ELEMENTWISE, MATMULS, NORMS, PRODUCTS, RECURRENT, SPLITS
+
+_Z = torch.linspace(-6.0, 6.0, 1201, dtype=torch.float64)  # a standard normal, and its weights
+_DENSITY = torch.exp(-_Z.square() / 2) / sqrt(2 * pi) * (_Z[1] - _Z[0])
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The distribution of the entries at one site: `values` where a standard normal is `_Z`.
+
+    Signals of the same `base` are functions of one another's entries; others are treated as independent.
+    """
+
+    base: int
+    values: Tensor
+
+    @property
+    def mean_square(self) -> float:
+        return float((self.values.square() * _DENSITY).sum())
+
+    @property
+    def mean(self) -> float:
+        return float((self.values * _DENSITY).sum())
+
+
+@dataclass
+class Levels:
+    """Signals of all sites, found in execution order; `choose(site, level in)` gives the level behind a weight.
+
+    Weights, activations and normalizations follow theory; for what lies between (pooling, attention, masks) the ratio
+    that the tape measured is taken over.
+    """
+
+    graph: Graph
+    choose: Callable[[int, float], float]
+    norm_scale: Callable[[int], float]
+    signals: dict[int, Signal] = field(default_factory=dict)
+
+    def run(self) -> dict[int, float]:
+        """The predicted mean square of every floating point site that depends on the inputs."""
+        for site in self.graph.sites:
+            if site.dtype.startswith(("int", "bool", "uint")) or site.kind == "loss":
+                continue
+            signal = self._of(site)
+            if signal is not None:
+                self.signals[site.index] = signal
+        return {index: signal.mean_square for index, signal in self.signals.items()}
+
+    def level(self, site: int) -> float:
+        """The predicted mean square at a site; 1 where nothing is known."""
+        signal = self.signals.get(site)
+        return signal.mean_square if signal is not None else 1.0
+
+    def _of(self, site: Site) -> Signal | None:
+        if site.kind == "input":
+            return _normal(site.index, rounded(site.forward.mean_square if site.forward else 1.0))
+        if site.index in self.graph.constant:
+            return None
+        if call := self.graph.weights.get(site.index):
+            level = self.level(call.data.site) if call.data else 1.0
+            return _normal(site.index, self.choose(site.index, level))
+        if self.graph.normalizes(site.index):
+            measured = site.forward.mean_square if site.forward and site.op not in NORMS - {"normalize"} else 0.0
+            level = measured if measured > 0 and site.op not in NORMS - {"normalize"} else 1.0
+            return _normal(site.index, level * self.norm_scale(site.index) ** 2)
+        if site.op in RECURRENT:
+            return _normal(site.index, _RECURRENT_LEVEL.get(site.op.removesuffix("_cell"), 0.4))
+        return self._between(site)
+
+    def _between(self, site: Site) -> Signal | None:
+        """Sites without weights: exact where they are elementwise, else by the measured ratio."""
+        reads = [self.signals[ref.site] for ref in self.graph.data(site.index) if ref.site in self.signals]
+        if not reads:
+            return None
+        first = reads[0]
+        if site.op in DROPOUTS:
+            rate = site.argument(1, "p", 0.5)
+            kept = 1 - rate if site.argument(2, "training", True) and isinstance(rate, float) and rate < 1 else 1.0
+            return Signal(site.index, first.values / sqrt(kept)) if kept < 1 else first
+        if site.op in ADDS and self.graph.transparent(site.index):
+            return first  # a bias, which starts at 0
+        if site.kind == "view":
+            return Signal(site.index, first.values) if site.op in SPLITS else first
+        if site.op in ELEMENTWISE and len({signal.base for signal in reads}) == 1:
+            exact = self._elementwise(site)
+            if exact is not None:
+                return exact
+        measured = self._measured_ratio(site)
+        if site.op in ADDS and len(reads) == 2:
+            mean = reads[0].mean + (reads[1].mean if site.op == "add" else -reads[1].mean)
+            variance = sum(signal.mean_square - signal.mean**2 for signal in reads)
+            return Signal(site.index, mean + sqrt(max(variance, 0.0)) * _Z)
+        if site.op in PRODUCTS and len(reads) == 2 and site.op != "div":
+            return _normal(site.index, reads[0].mean_square * reads[1].mean_square)
+        if site.op in MATMULS and len(reads) == 2:
+            return _normal(site.index, measured * reads[0].mean_square * reads[1].mean_square)
+        if site.op == "scaled_dot_product_attention":
+            return _normal(site.index, measured * reads[-1].mean_square)
+        if site.op in ("softmax", "sigmoid", "log_softmax") and site.forward:
+            return _normal(site.index, site.forward.mean_square)
+        average = sum(signal.mean_square for signal in reads) / len(reads)
+        return _normal(site.index, measured * average)
+
+    def _elementwise(self, site: Site) -> Signal | None:
+        values: dict[int, Tensor | None] = {i: signal.values for i, signal in self.signals.items()}
+        result = self.graph.evaluate(site.index, values)
+        base = self.signals[self.graph.data(site.index)[0].site].base
+        return None if result is None else Signal(base, result)
+
+    def _measured_ratio(self, site: Site) -> float:
+        """Mean square out over mean square in on the tape; over the product of both for products of two signals."""
+        inputs = [self._measured(ref.site) for ref in self.graph.data(site.index)]
+        known = [level for level in inputs if level is not None]
+        if site.forward is None or not known:
+            return 1.0
+        if site.op in MATMULS and len(known) == 2:
+            reference = known[0] * known[1]
+        elif site.op == "scaled_dot_product_attention":
+            reference = known[-1]
+        else:
+            reference = sum(known) / len(known)
+        ratio = site.forward.mean_square / reference if reference > 0 else 1.0
+        return ratio if isfinite(ratio) else 1.0
+
+    def _measured(self, index: int) -> float | None:
+        """The measured mean square of a site, or of what a view shows."""
+        site = self.graph.sites[index]
+        while site.forward is None and site.kind == "view":
+            site = self.graph.sites[self.graph.data(site.index)[0].site]
+        return site.forward.mean_square if site.forward else None
+
+
+# Stationary mean square of h for gates and candidates at level 1, forget bias 1, independent steps:
+# LSTM E[s^2]E[tanh(c)^2] with E[c^2] = E[s^2]E[tanh^2] / (1 - E[s(1+z)^2]); GRU E[s^2]E[tanh^2] / (1 - E[s^2]).
+_RECURRENT_LEVEL = {"lstm": 0.06, "gru": 0.16, "rnn_tanh": 0.4, "rnn_relu": 1.0}
+
+
+def _normal(base: int, mean_square: float) -> Signal:
+    return Signal(base, sqrt(max(mean_square, 0.0)) * _Z)
+
+
+def rounded(mean_square: float) -> float:
+    """The nearest power of 4, so that a plan does not change from batch to batch: inputs count as standardized."""
+    if not isfinite(mean_square) or mean_square <= 0:
+        return 1.0
+    return float(4.0 ** round(log2(mean_square) / 2))

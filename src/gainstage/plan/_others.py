@@ -1,0 +1,76 @@
+"""Laws of everything that is no weight: biases, normalizations, recurrent parameters, and what is left as it is."""
+
+from collections.abc import Callable
+
+from gainstage import init
+from gainstage.init import Law
+from gainstage.plan._assignment import Assignment
+from gainstage.plan._context import Context
+from gainstage.plan._uses import Use
+
+_LEFT = {
+    "learned scale": "a scale that the architecture chose (LayerScale, ReZero): left at its value",
+    "activation slope": "the slope of an activation: left at its value",
+    "reparameterized": "the weight is computed from it (weight norm, a parametrization): left as it is",
+}
+
+
+def other_assignment(context: Context, uses: list[Use], norm_scale: Callable[[int], float]) -> Assignment:
+    """Role, law and reason of a parameter that multiplies no signal as a matrix.
+
+    Args:
+        context: structure of the pass.
+        uses: of this parameter; the first decides.
+        norm_scale: the scale that a normalization site starts with.
+    """
+    if not uses:
+        return Assignment("unknown", None, "read by no operation that depends on the inputs: left as it is")
+    use = uses[0]
+    if use.slot == "bias":
+        return Assignment("bias", init.zeros(), "no offset before the first step")
+    if use.slot == "norm shift":
+        return Assignment("norm shift", init.zeros(), "normalization starts at the identity")
+    if use.slot == "norm scale":
+        return _norm_scale(context, use, norm_scale(use.site))
+    if use.slot.startswith("recurrent"):
+        return _recurrent(context, use)
+    if use.slot == "added table":
+        return Assignment("position embedding", init.normal(0.0, 0.02), "small beside the signal that it is added to")
+    if use.slot == "token":
+        return Assignment("learned token", init.normal(0.0, 0.02), "one more position of the sequence; small breaks ties")
+    if use.slot in _LEFT:
+        return Assignment(use.slot, None, _LEFT[use.slot])
+    op = context.graph.sites[use.site].op
+    return Assignment("unknown", None, f"its part in {op!r} is not understood: left as it is")
+
+
+def _norm_scale(context: Context, use: Use, scale: float) -> Assignment:
+    branch = context.branch_ending_at.get(use.site)
+    if branch is None:
+        return Assignment("norm scale", init.ones(), "normalization starts at the identity")
+    count = context.stream_sizes[branch.stream]
+    return Assignment(
+        f"norm scale, last of residual branch {branch.position + 1} of {count}",
+        init.constant(scale),
+        f"all {count} branches together at most double the stream",
+    )
+
+
+def _recurrent(context: Context, use: Use) -> Assignment:
+    op = context.graph.sites[use.site].op.removesuffix("_cell")
+    gates = f" of {use.gates} gates" if use.gates > 1 else ""
+
+    def each(law: Law) -> Law:
+        return init.blocks((law,) * use.gates) if use.gates > 1 else law
+
+    if use.slot == "recurrent weight":
+        if op == "rnn_relu":
+            return Assignment(use.slot, init.identity(), "with ReLU the identity keeps the state over time", use.fans)
+        reason = f"orthogonal{', each gate on its own,' if gates else ''} keeps the state's size over time"
+        return Assignment(use.slot + gates, each(init.orthogonal()), reason, use.fans)
+    if use.slot in ("recurrent input weight", "recurrent projection"):
+        return Assignment(use.slot + gates, each(init.lecun_normal()), "gates read a level of 1", use.fans)
+    if op == "lstm" and use.first_bias:
+        law = init.blocks((init.zeros(), init.ones(), init.zeros(), init.zeros()))
+        return Assignment("recurrent bias" + gates, law, "forget gate at 1: the cell remembers before it has learned to")
+    return Assignment("recurrent bias" + gates, init.zeros(), "no offset before the first step")
