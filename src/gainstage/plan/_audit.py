@@ -60,7 +60,7 @@ def audit(plan: Plan, model: nn.Module) -> tuple[Deviation, ...]:
                 found.append(Deviation(name, "shape", f"shape {tuple(values.shape)}, planned {plan.shapes[name]}"))
             elif message := _difference(values, name, assignment, assignment.law):
                 found.append(Deviation(name, "deviates", message))
-        if twin := _twin(seen, name, values):
+        if values.dim() > 1 and (twin := _twin(seen, name, values)):
             found.append(Deviation(name, "identical", f"holds the same values as {twin}"))
     return tuple(found)
 

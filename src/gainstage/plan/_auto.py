@@ -33,6 +33,7 @@ class _Auto:
         self.variance: dict[str, float] = {}  # times fan_in
         self.levels = Levels(self.graph, self.choose, self.norm_scale)
         self.in_chain: dict[int, tuple[Chain, int]] = {}
+        self.critical: dict[int, float] = {}  # gain of a tanh-like chain, by its first site
         for chain in reversed(context.chains):
             if len(chain.sites) >= DEEP and (self._mirrors(chain) or chain.tanh_like):
                 self.in_chain |= {site: (chain, position) for position, site in enumerate(chain.sites)}
@@ -208,9 +209,10 @@ class _Auto:
             )
             variance = gain**2 * (1.0 if first else chain.odd_part**2)
         else:
-            gain = critical_gain(chain.phi, depth)
-            gain = 1 / sqrt(level) if first else sqrt(target / level) if last else gain
-            gain = _rounded(gain)
+            if first:
+                self.critical[site] = critical_gain(chain.phi, depth)
+            inner = self.critical[chain.sites[0]]
+            gain = _rounded(1 / sqrt(level) if first else sqrt(target / level) if last else inner)
             kernel = prod(self.graph.shapes[call.weight.site][2:]) > 1
             law = init.delta_orthogonal(gain, scale="fan_in") if kernel else init.orthogonal(gain, scale="fan_in")
             why = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gainstage.init import gaussian_mean
+from gainstage.plan._levels import Z, normal_mean
 from gainstage.signal import Graph
 from gainstage.signal._graph import POINTS
 
@@ -114,8 +114,8 @@ def critical_gain(phi: Activation, depth: int) -> float:
         deep learning through dynamical isometry*, NeurIPS 2017.
     """
     low = 1.0 / float(_slope(phi)(torch.zeros(1, dtype=torch.float64)))
-    high = max(low, gaussian_mean(lambda z: phi(z).square()) ** -0.5)
-    for _ in range(20):
+    high = max(low, normal_mean(phi(Z).square()) ** -0.5)
+    for _ in range(12):
         middle = (low + high) / 2
         low, high = (middle, high) if _gradient_factor(phi, middle, depth) < 2.72 else (low, middle)
     return low
@@ -124,8 +124,9 @@ def critical_gain(phi: Activation, depth: int) -> float:
 def _gradient_factor(phi: Activation, gain: float, depth: int) -> float:
     q, total = 1.0, 1.0
     for _ in range(depth):
-        total *= gain**2 * gaussian_mean(lambda z: _slope(phi)(z).square(), variance=q)
-        q = gain**2 * gaussian_mean(lambda z: phi(z).square(), variance=q)
+        z = q**0.5 * Z
+        total *= gain**2 * normal_mean(_slope(phi)(z).square())
+        q = gain**2 * normal_mean(phi(z).square())
     return total
 
 

@@ -10,13 +10,18 @@ from torch import Tensor
 from gainstage.signal import Graph, Site
 from gainstage.signal._calls import ADDS, DROPOUTS, ELEMENTWISE, MATMULS, NORMS, PRODUCTS, RECURRENT, SPLITS
 
-_Z = torch.linspace(-6.0, 6.0, 1201, dtype=torch.float64)  # a standard normal, and its weights
-_DENSITY = torch.exp(-_Z.square() / 2) / sqrt(2 * pi) * (_Z[1] - _Z[0])
+Z = torch.linspace(-6.0, 6.0, 1201, dtype=torch.float64)  # a standard normal, and its weights
+_WEIGHT = torch.exp(-Z.square() / 2) / sqrt(2 * pi) * (Z[1] - Z[0])
+
+
+def normal_mean(values: Tensor) -> float:
+    """The mean of a function of a standard normal, given its values at `Z` (trapezoid rule, to about 1e-6)."""
+    return float((values * _WEIGHT).sum())
 
 
 @dataclass(frozen=True)
 class Signal:
-    """The distribution of the entries at one site: `values` where a standard normal is `_Z`.
+    """The distribution of the entries at one site: `values` where a standard normal is `Z`.
 
     Signals of the same `base` are functions of one another's entries; others are treated as independent.
     """
@@ -26,11 +31,11 @@ class Signal:
 
     @property
     def mean_square(self) -> float:
-        return float((self.values.square() * _DENSITY).sum())
+        return normal_mean(self.values.square())
 
     @property
     def mean(self) -> float:
-        return float((self.values * _DENSITY).sum())
+        return normal_mean(self.values)
 
 
 @dataclass
@@ -99,7 +104,7 @@ class Levels:
         if site.op in ADDS and len(reads) == 2:
             mean = reads[0].mean + (reads[1].mean if site.op == "add" else -reads[1].mean)
             variance = sum(signal.mean_square - signal.mean**2 for signal in reads)
-            return Signal(site.index, mean + sqrt(max(variance, 0.0)) * _Z)
+            return Signal(site.index, mean + sqrt(max(variance, 0.0)) * Z)
         if site.op in PRODUCTS and len(reads) == 2 and site.op != "div":
             return _normal(site.index, reads[0].mean_square * reads[1].mean_square)
         if site.op in MATMULS and len(reads) == 2:
@@ -146,7 +151,7 @@ _RECURRENT_LEVEL = {"lstm": 0.06, "gru": 0.16, "rnn_tanh": 0.4, "rnn_relu": 1.0}
 
 
 def _normal(base: int, mean_square: float) -> Signal:
-    return Signal(base, sqrt(max(mean_square, 0.0)) * _Z)
+    return Signal(base, sqrt(max(mean_square, 0.0)) * Z)
 
 
 def rounded(mean_square: float) -> float:

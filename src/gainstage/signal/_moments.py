@@ -69,7 +69,8 @@ def measure(x: Tensor, *, batch: int | None = None, op: str = "", unit_axis: int
     x = _as_float(x)
     nan = x.new_tensor(float("nan"), dtype=torch.float64)
     if x.numel() == 0:
-        return torch.stack([nan * 0, *[nan] * 7, nan * 0, nan, nan * 0])
+        none = torch.zeros_like(nan)
+        return torch.stack([none, *[nan] * 7, none, nan, none])
     axis = sample_axis(tuple(x.shape), batch)
     samples = _flat(x)[None] if axis is None else x.movedim(axis, 0).reshape(batch or 1, -1)
     on_host = x.device.type == "cpu" and x.dtype == torch.float32

@@ -26,9 +26,18 @@ from gainstage.signal._undisturbed import WriteGuard, undisturbed
 Visitor = Callable[[Site, Tensor], None]
 
 _RECTIFIERS = frozenset({"relu", "relu6", "threshold", "hardswish"})
+# Python functions of torch that are looked into: what they call are the sites.
+_COMPOSITE = (F.multi_head_attention_forward, torch.autograd.backward)
 # Operations that only rearrange or recast entries, whether or not they copy.
 _REARRANGE = frozenset(
-    ["contiguous", "reshape", "flatten", "unflatten", "clone", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "detach", "alias", "requires_grad", "pin_memory", "positive", "resolve_conj", "view_as_real", "view_as_complex", "pack_padded_sequence"]
+    {"contiguous", "reshape", "flatten", "unflatten", "clone", "detach", "alias", "positive", "requires_grad"}
+    | {"to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "pin_memory"}
+    | {"resolve_conj", "view_as_real", "view_as_complex"}
+)
+# Operations that make new numbers; a tensor among their arguments gives a size.
+_FACTORIES = frozenset(
+    {f"{kind}{like}" for kind in ("zeros", "ones", "full", "empty", "rand", "randn", "randint") for like in ("", "_like")}
+    | {"arange", "linspace", "eye", "tensor", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"}
 )
 
 
@@ -140,7 +149,7 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is F.multi_head_attention_forward:
+        if func in _COMPOSITE:
             with self:
                 return _unchecked(func)(*args, **kwargs)
         op = _op(func)
@@ -165,7 +174,7 @@ class _Recorder(TorchFunctionMode):
     ) -> None:
         results = tuple(r for r in results if isinstance(r, Tensor))
         reads = list(_tensors((args, kwargs)))
-        if not results or not reads or (written is None and any(results[0] is t for t in reads)):
+        if not results or not reads or op in _FACTORIES or (written is None and any(results[0] is t for t in reads)):
             return
         if self.phase == "replay":
             self._replay(op, results[0])
@@ -257,7 +266,7 @@ class _Recorder(TorchFunctionMode):
                 for parameter in named.values():
                     parameter.grad = None
                 with self:
-                    total.backward()  # type: ignore[no-untyped-call]
+                    torch.autograd.backward(total)
                 grads = [p.grad for p in named.values()]
             else:
                 grads = list(torch.autograd.grad(total, list(named.values()), allow_unused=True))

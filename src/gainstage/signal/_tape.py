@@ -137,13 +137,13 @@ class Tape:
         return readers
 
     def table(self) -> str:
-        """One row a layer: forward and backward level by depth, 80 columns, the worst marked. See `signal.table`."""
-        from gainstage.signal.table import table
+        """One row a layer: forward and backward level by depth, 80 columns, the worst marked."""
+        from gainstage.signal._table import table
 
         return table(self)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw forward and backward RMS against depth with matplotlib (extra `plot`) and return the axes."""
-        from gainstage.signal.plot import plot
+        from gainstage.signal._plot import plot
 
         return plot(self, ax)

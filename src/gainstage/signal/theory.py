@@ -95,7 +95,7 @@ class MeanField:
         return self.weight_variance * gaussian_mean(lambda z: derivative(z).square(), self._at(q))
 
     def variance_slope(self, q: float | None = None) -> float:
-        r"""$V'(q) = \sigma_w^2\, \mathbb{E}[h\, \phi(h)\, \phi'(h)] / q$, $h = \sqrt q z$: growth of an error in $q$."""
+        r"""$V'(q) = \sigma_w^2\, \mathbb{E}[h\, \phi(h)\, \phi'(h)] / q$, $h = \sqrt q z$: growth of errors in $q$."""
         f, derivative, q = self._function, self._derivative, self._at(q)
         return self.weight_variance * gaussian_mean(lambda h: h * f(h) * derivative(h), q) / q
 
@@ -168,7 +168,8 @@ class MeanField:
     def convolved(self, covariance: Tensor, taps: Sequence[float]) -> Tensor:
         r"""The covariance between positions one layer later, in a wide convolution along one circular axis.
 
-        $$ \Sigma'_{ij} = \sigma_b^2 + \sigma_w^2 \sum_\beta v_\beta\, \mathbb{E}[\phi(h_{i+\beta})\, \phi(h_{j+\beta})] $$
+        $$ \Sigma'_{ij} = \sigma_b^2 + \sigma_w^2 \sum_\beta v_\beta\,
+           \mathbb{E}[\phi(h_{i+\beta})\, \phi(h_{j+\beta})] $$
 
         Args:
             covariance: `[n, n]`, of one channel at the $n$ positions.

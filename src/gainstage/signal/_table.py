@@ -1,0 +1,91 @@
+"""The tape as text: the variance-propagation check of the textbooks, for any model, in 80 columns."""
+
+from math import isfinite, isnan, log10
+
+from gainstage.signal._graph import Graph
+from gainstage.signal._tape import Site, Tape
+
+_COLUMNS = (("#", 4), ("layer", 24), ("op", 9), ("shape", 12), ("fwd", 7), ("between", 7), ("0%", 3), ("sat", 4), ("grad", 7))
+_MINOR = frozenset({"add", "mul", "sub", "div", "pow", "dropout", "neg", "rsub", "cat", "truediv", "where", "exp"})
+
+
+def table(tape: Tape, *, every: bool = False) -> str:
+    """One row a layer in execution order, the extremes marked.
+
+    Columns: depth; layer (module path) and operation; shape; forward RMS; variance between samples as a share of the
+    mean square; per cent of zeros; per cent saturated; gradient RMS. `!` marks numbers that a healthy network does not
+    show: a level beyond a factor 100 of the median, a signal that no longer depends on the sample (a share below 1e-4),
+    more than half saturated, a gradient beyond a factor 1000 of the median.
+
+    Args:
+        tape: what `record` returned.
+        every: also rows of additions, dropout and other arithmetic between layers.
+    """
+    rows = [site for site in tape if every or _is_layer(site)]
+    if not rows:
+        return f"{tape.model}: no layers on the tape"
+    level = _median([site.forward.rms for site in rows if site.forward])
+    median = _median([site.backward.rms for site in rows if site.backward])
+    lines = [" ".join(title.rjust(w) if i > 3 else title.ljust(w) for i, (title, w) in enumerate(_COLUMNS)).rstrip()]
+    lines.append(" ".join("-" * width for _, width in _COLUMNS))
+    lines += [_row(depth, site, level, median) for depth, site in enumerate(rows)]
+    lines.append(_summary(tape, rows))
+    return "\n".join(lines)
+
+
+def _median(values: list[float]) -> float:
+    positive = sorted(value for value in values if value > 0 and isfinite(value))
+    return positive[len(positive) // 2] if positive else 0.0
+
+
+def _is_layer(site: Site) -> bool:
+    return site.op not in _MINOR and len(site.shape) > 0
+
+
+def _row(depth: int, site: Site, level: float, median: float) -> str:
+    moments, gradient = site.forward, site.backward
+    cells = [str(depth), site.path or "(model)", site.op, "x".join(map(str, site.shape))]
+    text = [_fit(cell, width).ljust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=False)]
+    if moments is None:
+        numbers = ["-"] * 4
+    else:
+        share = moments.variance_between / moments.mean_square if moments.mean_square > 0 else float("nan")
+        far = not isfinite(moments.rms) or not level / 100 <= moments.rms <= level * 100
+        numbers = [
+            _number(moments.rms, far),
+            _number(share, share < 1e-4),
+            _percent(moments.zeros),
+            _percent(moments.saturated, moments.saturated > 0.5),
+        ]
+    if gradient is None:
+        numbers.append("-")
+    else:
+        far = not isfinite(gradient.rms) or not median / 1000 <= gradient.rms <= median * 1000
+        numbers.append(_number(gradient.rms, far))
+    return " ".join([*text, *(n.rjust(width) for n, (_, width) in zip(numbers, _COLUMNS[4:], strict=True))])
+
+
+def _number(value: float, marked: bool) -> str:
+    """At most seven characters, `!` in front where marked."""
+    if isnan(value) and not marked:
+        return "-"
+    if value == 0 or not isfinite(value):
+        text = f"{value:g}"
+    else:
+        text = f"{value:.2g}" if -3 < log10(abs(value)) < 4 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    return ("!" if marked else "") + text
+
+
+def _percent(share: float, marked: bool = False) -> str:
+    return "-" if isnan(share) else f"{'!' if marked else ''}{100 * share:.0f}"
+
+
+def _fit(text: str, width: int) -> str:
+    return text if len(text) <= width else ".." + text[2 - width :]
+
+
+def _summary(tape: Tape, rows: list[Site]) -> str:
+    loss = "" if tape.loss is None else f", {'surrogate ' if tape.surrogate else ''}loss {tape.loss:.4g}"
+    samples = f", {tape.batch} samples" if tape.batch else ""
+    weights = len(Graph(tape).weights)
+    return f"{tape.model}: {len(rows)} layers, {weights} of them with weights{samples}{loss}"
