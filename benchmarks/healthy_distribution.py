@@ -1,7 +1,7 @@
 """Measure what the rules of `gs.check` compare with their thresholds, over the healthy models of the tests.
 
-    python benchmarks/healthy_distribution.py            # the extremes of every quantity, with the model
-    python benchmarks/healthy_distribution.py --train    # plain networks at bad starts: the quantities and the accuracy
+python benchmarks/healthy_distribution.py            # the extremes of every quantity, with the model
+python benchmarks/healthy_distribution.py --train    # plain networks at bad starts: the quantities and the accuracy
 """
 
 import argparse
@@ -30,7 +30,7 @@ def collapse(e: Evidence) -> float:
 
 
 def head_input(e: Evidence) -> float:
-    return max(e.forward(e.feeds(h)[0]).variance_between for h in e.heads) / e.input_level[0]
+    return max(e.forward(e.feeds(h)[0]).variance_between for h in e.heads) / min(1, e.input_level[0])
 
 
 def head_rms(e: Evidence) -> float:

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def mlp(activation: Callable[[], nn.Module], depth: int, width: int = 64, inputs: int = 64, outputs: int = 10) -> nn.Module:
+def mlp(
+    activation: Callable[[], nn.Module], depth: int, width: int = 64, inputs: int = 64, outputs: int = 10
+) -> nn.Module:
     """`depth` linear layers with an activation between."""
     layers: list[nn.Module] = [nn.Flatten(), nn.Linear(inputs, width), activation()]
     for _ in range(depth - 2):
@@ -15,7 +17,7 @@ def mlp(activation: Callable[[], nn.Module], depth: int, width: int = 64, inputs
     return nn.Sequential(*layers, nn.Linear(width, outputs))
 
 
-def plain_cnn(depth: int = 30, channels: int = 32) -> nn.Module:
+def plain_cnn(depth: int = 30, channels: int = 16) -> nn.Module:
     """Convolutions of kernel 3 in a row, no normalization, no skip."""
     layers: list[nn.Module] = [nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, channels, 3, padding=1), nn.ReLU()]
     for _ in range(depth - 2):
@@ -35,7 +37,9 @@ class Block(nn.Module):
         self.norm2 = norm(outputs)
         self.relu = nn.ReLU(inplace=True)
         same = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=bias), norm(outputs))
+        self.shortcut = (
+            nn.Identity() if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=bias), norm(outputs))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.norm1(self.conv1(x)))
@@ -55,7 +59,9 @@ class ResNet(nn.Module):
         self, blocks: int, widths: tuple[int, ...], inputs: int, outputs: int, norm: Callable[[int], nn.Module]
     ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(inputs, widths[0], 3, 1, 1, bias=norm is no_norm), norm(widths[0]), nn.ReLU(True))
+        self.stem = nn.Sequential(
+            nn.Conv2d(inputs, widths[0], 3, 1, 1, bias=norm is no_norm), norm(widths[0]), nn.ReLU(True)
+        )
         rows = []
         before = widths[0]
         for stage, width in enumerate(widths):
@@ -76,7 +82,9 @@ def resnet56_without_norm() -> nn.Module:
 
 def resnet18() -> nn.Module:
     """ResNet-18-like, for images of 64 x 64."""
-    stem = nn.Sequential(nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(True), nn.MaxPool2d(3, 2, 1))
+    stem = nn.Sequential(
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(True), nn.MaxPool2d(3, 2, 1)
+    )
     return nn.Sequential(stem, ResNet(2, (64, 128, 256, 512), 64, 1000, nn.BatchNorm2d))
 
 
@@ -100,15 +108,16 @@ class Transformer(nn.Module):
 
 
 class LongLSTM(nn.Module):
-    """An LSTM that reads MNIST-1D, stretched from 40 to 200 steps, and answers after the last."""
+    """An LSTM that reads a digit row by row, then 192 blank rows, and answers after the 200th step."""
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 48) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(1, width, batch_first=True)
+        self.lstm = nn.LSTM(8, width, batch_first=True)
         self.head = nn.Linear(width, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        y, _ = self.lstm(x.repeat_interleave(5, 1).unsqueeze(-1))
+        rows = F.pad(x.view(-1, 8, 8), (0, 0, 0, 192))
+        y, _ = self.lstm(rows)
         return self.head(y[:, -1])
 
 

@@ -34,6 +34,7 @@ class Finding:
         expected: the range that a healthy model has.
         message: the cause, in one sentence.
         fix: what to change.
+        symptoms: what else was found that this finding explains, one sentence each; not reported on its own.
     """
 
     code: str
@@ -44,9 +45,11 @@ class Finding:
     expected: str
     message: str
     fix: Fix
+    symptoms: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as plain JSON values; laws of the fix included."""
+        """The finding as plain JSON values, laws of the fix included; `symptoms` only where there are any."""
+        folded = {"symptoms": list(self.symptoms)} if self.symptoms else {}
         return {
             "code": self.code,
             "name": self.name,
@@ -56,6 +59,7 @@ class Finding:
             "expected": self.expected,
             "message": self.message,
             "fix": {"text": self.fix.text, "laws": {k: v.to_json() for k, v in self.fix.laws.items()}},
+            **folded,
         }
 
 

@@ -24,7 +24,9 @@ def apply(plan: Plan, model: nn.Module, *, seed: int = 0) -> None:
         if assignment.law is None:
             continue
         if name not in parameters:
-            raise GainstageError(f"the plan is for {plan.model} with a parameter {name!r}, which this model does not have")
+            raise GainstageError(
+                f"the plan is for {plan.model} with a parameter {name!r}, which this model does not have"
+            )
         parameter = parameters[name].detach()
         if tuple(parameter.shape) != plan.shapes[name]:
             raise GainstageError(

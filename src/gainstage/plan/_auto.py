@@ -1,5 +1,6 @@
 """The scheme `auto`: a law for every parameter from its place in the network, with the reason."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import log, prod, sqrt
 
@@ -106,12 +107,16 @@ class _Auto:
             outputs = self.graph.units(self.graph.weights[site])[0]
             target = _HEAD * log(max(outputs, 2))
             return target, "output head", (
-                f"outputs of mean square {target:.2g} keep the initial loss within 10 % of chance over {outputs} classes"
+                f"outputs of mean square {target:.2g} keep the first loss within 10 % of chance over {outputs} classes"
             )  # fmt: skip
         if attention:
             spread = context.logits_scale(site)
             if spread > 2:
-                return 1 / spread, f"{attention} weight", "logits are not divided by the head size: this keeps them of order 1"
+                return (
+                    1 / spread,
+                    f"{attention} weight",
+                    "logits are not divided by the head size: this keeps them of order 1",
+                )
             reason = "attention logits of order 1" if "query" in attention or "key" in attention else ""
             return 1.0, f"{attention} weight", reason and f"writes a level of 1, which gives {reason}"
         if context.is_scale_free(site):
@@ -124,7 +129,9 @@ class _Auto:
         activation, leaves = self.graph.activation_name(site), self.graph.activation(site)
         kinds = {fate.kind for fate in self.graph.fates(site if leaves is None else leaves)}
         if "gate" in kinds:
-            return "gate weight of a gated unit" if activation and leaves is not None else "value weight of a gated unit"
+            return (
+                "gate weight of a gated unit" if activation and leaves is not None else "value weight of a gated unit"
+            )
         place = "input weight" if self._reads_input(site) else "hidden weight"
         return f"{place} into {activation}" if activation else place
 
@@ -139,6 +146,9 @@ class _Auto:
 
     def norm_scale(self, site: int) -> float:
         """The scale that a normalization starts with: 1, or a share of the stream at the end of a branch."""
+        measured = self.graph.sites[site].forward
+        if measured and self.context.frozen.intersection(self.graph.norm_calls.get(site, {}).values()):
+            return sqrt(measured.mean_square)
         branch = self.context.branch_ending_at.get(site)
         return _rounded(sqrt(self.share(branch)[0])) if branch else 1.0
 
@@ -170,7 +180,11 @@ class _Auto:
         elif kinds & {"attention", "softmax"}:
             std, role, reason = 0.02, "attention bias table", "small: attention starts without a preference"
         elif kinds == {"norm"}:
-            std, role, reason = 0.02, "embedding", "scale-free: a normalization follows; small entries learn faster under Adam"
+            std, role, reason = (
+                0.02,
+                "embedding",
+                "scale-free: a normalization follows; small entries learn faster under Adam",
+            )
         else:
             std, role = sqrt(1 / len(together)), "embedding"
             sum_of = f", and {len(together)} tables add up to it" if len(together) > 1 else ""
@@ -185,7 +199,10 @@ class _Auto:
     def _mirrors(self, chain: Chain) -> bool:
         calls = [self.graph.weights[site] for site in chain.sites]
         even = all(self.graph.units(call)[0] % 2 == 0 for call in calls[:-1])
-        plain = all(c.family in ("linear", "matmul", "conv") and self._groups(s) == 1 for s, c in zip(chain.sites, calls, strict=True))
+        plain = all(
+            c.family in ("linear", "matmul", "conv") and self._groups(s) == 1
+            for s, c in zip(chain.sites, calls, strict=True)
+        )
         return chain.odd_part is not None and even and plain and self._separate(chain)
 
     def _separate(self, chain: Chain) -> bool:
@@ -232,26 +249,28 @@ def coverage(graph: Graph, site: int, call: WeightCall) -> float:
     kernel = graph.shapes[call.weight.site][2:]
     sizes = graph.shapes[call.data.site][-len(kernel) :]
     outs = record.shape[-len(kernel) :]
-    settings = [record.argument(i, n, d) for i, n, d in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))]
     share = 1.0
     for axis, (taps, size, out) in enumerate(zip(kernel, sizes, outs, strict=True)):
-        stride, padding, dilation = (_along(value, axis) for value in settings)
+        stride = _along(record.argument(3, "stride", 1), axis)
+        dilation = _along(record.argument(5, "dilation", 1), axis)
+        padding = record.argument(4, "padding", 0)
         if isinstance(padding, str):
             padding = (taps - 1) * dilation // 2 if padding == "same" else 0
-        inside = sum(0 <= i * stride - padding + j * dilation < size for i in range(out) for j in range(taps))
+        first = -_along(padding, axis)
+        inside = sum(0 <= first + i * stride + j * dilation < size for i in range(out) for j in range(taps))
         share *= inside / (out * taps)
     return share
 
 
-def _along(value: object, axis: int) -> int | str:
-    if isinstance(value, tuple | list):
-        value = value[axis] if len(value) > axis else value[0]
-    return value  # type: ignore[return-value]
+def _along(value: int | Sequence[int], axis: int) -> int:
+    return value if isinstance(value, int) else value[axis % len(value)]
 
 
 def _fan_in_law(gain: float) -> Law:
     """The law of variance gain^2 / fan_in, under its well-known name where it has one."""
-    return init.he_normal() if abs(gain**2 / 2 - 1) < 0.01 else init.lecun_normal(1.0 if abs(gain - 1) < 0.005 else gain)
+    return (
+        init.he_normal() if abs(gain**2 / 2 - 1) < 0.01 else init.lecun_normal(1.0 if abs(gain - 1) < 0.005 else gain)
+    )
 
 
 def _rounded(value: float) -> float:

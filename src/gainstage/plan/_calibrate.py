@@ -34,7 +34,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any) -> Plan
     def rescale(site: Site, output: Tensor) -> None:
         call = sites.get(site.name)
         name = graph.parameter_of(call.weight) if call else None
-        if call is None or name not in plan or name in factors or name in tables:
+        if call is None or name is None or name not in plan or name in factors or name in tables:
             return
         target = plan[name].level if plan.scheme == "auto" else 1.0
         level = float(measure(output)[2])

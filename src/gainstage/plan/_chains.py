@@ -21,7 +21,7 @@ class Chain:
         sites: at least two weight sites, first to last.
         name: the activation for people, `"relu"`.
         phi: the activation, to be called.
-        odd_part: c where phi(z) - phi(-z) = c z for all z, as for ReLU, GELU, SiLU (1) and leaky ReLU (1 + a); else None.
+        odd_part: c where phi(z) - phi(-z) = c z for all z: 1 for ReLU, GELU, SiLU, 1 + a for leaky ReLU; else None.
         tanh_like: phi is odd, has its steepest slope at 0 and flattens outwards.
     """
 
@@ -67,7 +67,13 @@ def _by_activation(graph: Graph, row: list[int]) -> Iterator[Chain]:
         if end == len(row) - 1 or not torch.allclose(values[end], values[start], atol=1e-9):
             odd_part, tanh_like = _character(values[start])
             phi = _function(graph, row[start])
-            yield Chain(tuple(row[start : end + 1]), graph.activation_name(row[start]) or "no activation", phi, odd_part, tanh_like)
+            yield Chain(
+                tuple(row[start : end + 1]),
+                graph.activation_name(row[start]) or "no activation",
+                phi,
+                odd_part,
+                tanh_like,
+            )
             start = end
 
 

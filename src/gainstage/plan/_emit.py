@@ -74,7 +74,11 @@ def to_python(plan: Plan) -> str:
     body = "\n".join(lines)
     helpers = [
         text
-        for text, names in ((_ORTHOGONAL, ("orthogonal_(", "mirrored_(")), (_CENTRE, ("centre(", "mirrored_(")), (_MIRRORED, ("mirrored_(",)))
+        for text, names in (
+            (_ORTHOGONAL, ("orthogonal_(", "mirrored_(")),
+            (_CENTRE, ("centre(", "mirrored_(")),
+            (_MIRRORED, ("mirrored_(",)),
+        )
         if any(f" {name}" in body for name in names)
     ]
     return _HEADER.format(model=plan.model, scheme=plan.scheme, helpers="\n".join(helpers)) + body + "\n"

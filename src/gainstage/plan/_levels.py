@@ -117,7 +117,7 @@ class Levels:
         return _normal(site.index, measured * average)
 
     def _elementwise(self, site: Site) -> Signal | None:
-        values: dict[int, Tensor | None] = {i: signal.values for i, signal in self.signals.items()}
+        values = {i: signal.values for i, signal in self.signals.items()}
         result = self.graph.evaluate(site.index, values)
         base = self.signals[self.graph.data(site.index)[0].site].base
         return None if result is None else Signal(base, result)

@@ -37,7 +37,9 @@ def other_assignment(context: Context, uses: list[Use], norm_scale: Callable[[in
     if use.slot == "added table":
         return Assignment("position embedding", init.normal(0.0, 0.02), "small beside the signal that it is added to")
     if use.slot == "token":
-        return Assignment("learned token", init.normal(0.0, 0.02), "one more position of the sequence; small breaks ties")
+        return Assignment(
+            "learned token", init.normal(0.0, 0.02), "one more position of the sequence; small breaks ties"
+        )
     if use.slot in _LEFT:
         return Assignment(use.slot, None, _LEFT[use.slot])
     op = context.graph.sites[use.site].op
@@ -72,5 +74,7 @@ def _recurrent(context: Context, use: Use) -> Assignment:
         return Assignment(use.slot + gates, each(init.lecun_normal()), "gates read a level of 1", use.fans)
     if op == "lstm" and use.first_bias:
         law = init.blocks((init.zeros(), init.ones(), init.zeros(), init.zeros()))
-        return Assignment("recurrent bias" + gates, law, "forget gate at 1: the cell remembers before it has learned to")
+        return Assignment(
+            "recurrent bias" + gates, law, "forget gate at 1: the cell remembers before it has learned to"
+        )
     return Assignment("recurrent bias" + gates, init.zeros(), "no offset before the first step")

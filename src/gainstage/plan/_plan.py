@@ -146,7 +146,9 @@ class Plan(Mapping[str, Assignment]):
                 data["ties"],
             )
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise GainstageError(f"expected the text that plan.to_json() wrote; {type(error).__name__}: {error}") from error
+            raise GainstageError(
+                f"expected the text that plan.to_json() wrote; {type(error).__name__}: {error}"
+            ) from error
 
     def _unknown(self, name: str) -> str:
         near = get_close_matches(name, [*self.assignments, *self.ties], n=1)

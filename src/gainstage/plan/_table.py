@@ -41,5 +41,3 @@ def _fit(text: str, width: int) -> str:
         return text
     head = (width - 2) // 3
     return text[:head] + ".." + text[-(width - 2 - head) :]
-
-

@@ -86,7 +86,7 @@ def _recurrent(graph: Graph, op: str, ref: Ref, name: str, site: int) -> Use:
     gates = 1 if slot == "recurrent projection" else gates
     fans = Fans(shape[1], shape[0] // gates) if len(shape) == 2 else None
     biases = [r for r in graph.sites[site].inputs if r.site in graph.constant and len(graph.shapes[r.site]) == 1]
-    first = ref in biases and (last.startswith("bias_ih") or biases.index(ref) % 2 == 0 and "bias_hh" not in last)
+    first = ref in biases and (last.startswith("bias_ih") or (biases.index(ref) % 2 == 0 and "bias_hh" not in last))
     return Use(slot, site, fans, gates=gates, first_bias=first)
 
 

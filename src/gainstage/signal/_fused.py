@@ -1,17 +1,17 @@
 """All moments of a float32 array on the CPU in one read; `_moments.measure` is the readable specification."""
 
+# mypy: disable-error-code="assignment"
+
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 _BLOCK = 2048  # features at a time, so that the sums over samples stay in the first-level cache
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})  # type: ignore[untyped-decorator]
-def fused(x: Array, bits: Array, out: Array) -> None:
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+def fused(x: Any, bits: Any, out: Any) -> None:
     """Write sum, sum of squares, sum of squares around the mean over samples, zeros, minimum, maximum and non-finites.
 
     Args:
@@ -63,8 +63,8 @@ def fused(x: Array, bits: Array, out: Array) -> None:
     out[4], out[5] = _unordered(low), _unordered(high)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _unordered(ordered: np.int32) -> np.float32:
+@njit(cache=True, nogil=True)
+def _unordered(ordered: Any) -> Any:
     pattern = np.empty(1, np.int32)
     pattern[0] = ordered ^ ((ordered >> np.int32(31)) & np.int32(0x7FFFFFFF))
     return pattern.view(np.float32)[0]

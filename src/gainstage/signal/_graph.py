@@ -29,8 +29,8 @@ from gainstage.signal._tape import Ref, Site, Tape
 class Fate:
     """What becomes of a signal: the first site that decides.
 
-    `kind` is `"activation"`, `"norm"`, `"add"`, `"softmax"`, `"attention"`, `"gate"`, `"scale"`, `"weight"`, `"output"`,
-    `"loss"` or `"other"`; `site` is where; `via` is the Ref that arrives there.
+    `kind` is `"activation"`, `"norm"`, `"add"`, `"softmax"`, `"attention"`, `"gate"`, `"scale"`, `"weight"`,
+    `"output"`, `"loss"` or `"other"`; `site` is where; `via` is the Ref that arrives there.
     """
 
     kind: str
@@ -63,7 +63,9 @@ class Graph:
         for site in tape.sites:
             reads = [ref.site for ref in site.inputs]
             looks_up = site.op in ("embedding", "embedding_bag")  # a table is read, though perhaps at fixed positions
-            if site.kind in ("parameter", "buffer", "constant") or (reads and constant.issuperset(reads) and not looks_up):
+            if site.kind in ("parameter", "buffer", "constant") or (
+                reads and constant.issuperset(reads) and not looks_up
+            ):
                 constant.add(site.index)
         self.constant = frozenset(constant)
         self.weights: dict[int, WeightCall] = {}
@@ -93,7 +95,7 @@ class Graph:
         return bool(self.ancestors[site] >> on & 1)
 
     def transparent(self, index: int) -> bool:
-        """Whether a site hands one signal on up to scale: views, dropout, bias additions, multiplication by a number."""
+        """Whether a site hands one signal on up to scale: views, dropout, biases, multiplication by a number."""
         site = self.sites[index]
         if site.kind == "view" or site.op in DROPOUTS:
             return True
@@ -277,7 +279,7 @@ class Graph:
         return leaving[0] if len(leaving) == 1 else None
 
     def activation_name(self, index: int) -> str:
-        """What people call the activation behind a site: the operation, or the module where it is several; else empty."""
+        """Name of the activation behind a site: the operation, or the module where it is several; empty for none."""
         inner = [self.sites[i] for i in self.region(index) if i != index and not self.transparent(i)]
         acts = [site for site in inner if site.op in ELEMENTWISE]
         if not acts:

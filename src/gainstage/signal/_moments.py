@@ -50,8 +50,9 @@ class Moments:
     @classmethod
     def from_row(cls, row: list[float]) -> "Moments":
         """The moments behind one row of `measure`."""
-        count, *values, nonfinite, dead, units = row
-        return cls(int(count), *values, int(nonfinite), dead, int(units))
+        values = dict(zip(cls.__slots__, row, strict=True))
+        counts = {name: int(values[name]) for name in ("count", "nonfinite", "units")}
+        return cls(**(values | counts))  # type: ignore[arg-type]
 
 
 @torch.no_grad()

@@ -60,4 +60,5 @@ def surrogate(output: Any) -> Tensor:
         real = torch.view_as_real(y) if y.is_complex() else y
         direction = torch.randn(real.shape, generator=generator).to(real.device)
         terms.append((real.float() * direction).sum())
-    return torch.stack([term.to(terms[0].device) for term in terms]).sum() / count**0.5
+    total: Tensor = torch.stack([term.to(terms[0].device) for term in terms]).sum() / count**0.5
+    return total

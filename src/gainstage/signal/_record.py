@@ -36,7 +36,11 @@ _REARRANGE = frozenset(
 )
 # Operations that make new numbers; a tensor among their arguments gives a size.
 _FACTORIES = frozenset(
-    {f"{kind}{like}" for kind in ("zeros", "ones", "full", "empty", "rand", "randn", "randint") for like in ("", "_like")}
+    {
+        f"{kind}{like}"
+        for kind in ("zeros", "ones", "full", "empty", "rand", "randn", "randint")
+        for like in ("", "_like")
+    }
     | {"arange", "linspace", "eye", "tensor", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"}
 )
 
@@ -164,7 +168,7 @@ class _Recorder(TorchFunctionMode):
             raise
         changed = first is not None and _version(first) != version
         if changed and (result is None or result is NotImplemented or not isinstance(result, Tensor)):
-            self._see(func, op, args, kwargs, (first,), first)
+            self._see(func, op, args, kwargs, _outputs(first), first)
         else:
             self._see(func, op, args, kwargs, _outputs(result), first if changed else None)
         return result
@@ -185,7 +189,9 @@ class _Recorder(TorchFunctionMode):
         path, module = self.stack[-1] if self.phase == "forward" else ("(loss)", "loss")
         name = self._name(op, self.calls[path, op], path)
         self.calls[path, op] += 1
-        site = self._add(Site(len(self.sites), name, path, module, op, kind, *refs, *_form(results[0]), function=func))
+        site = self._add(
+            Site(len(self.sites), name, path, module, op, kind, refs[0], refs[1], *_form(results[0]), function=func)
+        )
         for position, result in enumerate(results):
             self.values[result] = Ref(site.index, position)
         if written is not None and written._is_view() and written._base is not None:
@@ -199,7 +205,7 @@ class _Recorder(TorchFunctionMode):
         unit_axis = _unit_axis(x) if site.op in _RECTIFIERS else None
         self.rows.append((site, "forward", measure(x, batch=self.batch, op=site.op, unit_axis=unit_axis)))
         if x.requires_grad:
-            x.register_hook(partial(self._gradient, site))
+            x.register_hook(partial(self._gradient, site))  # type: ignore[no-untyped-call]
         elif self.phase == "forward":
             self.without_grad[site.name] = site
 
@@ -212,7 +218,7 @@ class _Recorder(TorchFunctionMode):
         name = self._name(op, self.calls["replay:" + path, op])
         self.calls["replay:" + path, op] += 1
         if x.requires_grad and (site := self.without_grad.pop(name, None)):
-            x.register_hook(partial(self._gradient, site))
+            x.register_hook(partial(self._gradient, site))  # type: ignore[no-untyped-call]
 
     # --- names and leaves --------------------------------------------------------------------------------------
 
@@ -358,7 +364,7 @@ def _version(tensor: Tensor | None) -> int:
 
 
 def _shares(a: Tensor, b: Tensor) -> bool:
-    return a.layout is torch.strided and b.layout is torch.strided and torch._C._is_alias_of(a, b)
+    return a.layout is torch.strided and b.layout is torch.strided and torch._C._is_alias_of(a, b)  # type: ignore[attr-defined]
 
 
 def _form(tensor: Tensor) -> tuple[tuple[int, ...], str]:

@@ -5,7 +5,17 @@ from math import isfinite, isnan, log10
 from gainstage.signal._graph import Graph
 from gainstage.signal._tape import Site, Tape
 
-_COLUMNS = (("#", 4), ("layer", 24), ("op", 9), ("shape", 12), ("fwd", 7), ("between", 7), ("0%", 3), ("sat", 4), ("grad", 7))
+_COLUMNS = (
+    ("#", 4),
+    ("layer", 20),
+    ("op", 8),
+    ("shape", 12),
+    ("fwd", 7),
+    ("between", 7),
+    ("0%", 3),
+    ("sat", 4),
+    ("grad", 7),
+)
 _MINOR = frozenset({"add", "mul", "sub", "div", "pow", "dropout", "neg", "rsub", "cat", "truediv", "where", "exp"})
 
 

@@ -24,7 +24,7 @@ def undisturbed(model: nn.Module, *, seed: int = 0) -> Iterator["WriteGuard"]:
     parameters = [(p, p.grad, p.requires_grad) for p in model.parameters()]
     guard = WriteGuard(model)
     python, numpy = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         random.seed(seed)

@@ -80,7 +80,7 @@ class MeanField:
             if (self.variance(there) - there) * step <= 0:
                 break
             here = there
-        return _bisect(lambda q: (self.variance(q) - q) * step, here, there)
+        return _root(lambda q: (self.variance(q) - q) * step, here, there)
 
     def slope(self, q: float | None = None) -> float:
         r"""$\chi_1 = \sigma_w^2\, \mathbb{E}[\phi'(\sqrt q z)^2]$: growth of the gradient's mean square per layer.
@@ -126,7 +126,7 @@ class MeanField:
         if self.correlation(below, q) >= below:
             return 1.0
         low = -1.0 if self.correlation(-1.0, q) > -1.0 else -1 + 1e-6
-        return _bisect(lambda c: self.correlation(c, q) - c, low, below)
+        return _root(lambda c: self.correlation(c, q) - c, low, below)
 
     def depth_scale_q(self) -> float:
         r"""$\xi_q = -1 / \log |V'(q^*)|$: layers in which a disturbance of the mean square falls to 1/e."""
@@ -255,18 +255,26 @@ def critical_line(phi: str | Activation, bias_variance: float) -> MeanField:
                 f"no weight variance is critical for {phi!r} with bias_variance={bias_variance:g}: its signal explodes "
                 "first. Write bias_variance=0."
             )
-    q = _bisect(lambda q: bias_variance - at(q)[1], low, high)
+    q = _root(lambda q: bias_variance - at(q)[1], low, high)
     return MeanField(phi, at(q)[0], bias_variance)
 
 
-def _bisect(f: Callable[[float], float], start: float, stop: float) -> float:
-    """The place between `start` (where f > 0) and `stop` (where f <= 0) at which f changes sign."""
+def _root(f: Callable[[float], float], start: float, stop: float) -> float:
+    """The place between `start` (where f > 0) and `stop` (where f <= 0) at which f is 0, by the Illinois method."""
+    a, b, at_a, at_b = start, stop, f(start), f(stop)
     for _ in range(100):
-        middle = (start + stop) / 2
-        if abs(stop - start) <= 1e-13 * abs(middle):
+        if at_b == 0 or at_a == at_b:
             break
-        start, stop = (middle, stop) if f(middle) > 0 else (start, middle)
-    return (start + stop) / 2
+        c = b - at_b * (b - a) / (at_b - at_a)
+        at_c, step = f(c), abs(c - b)
+        if at_c * at_b < 0:
+            a, at_a = b, at_b
+        else:
+            at_a /= 2  # the other end has stood still: pull it in
+        b, at_b = c, at_c
+        if step <= 1e-13 * abs(b):
+            break
+    return b
 
 
 def _depth(slope: float) -> float:

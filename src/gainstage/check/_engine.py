@@ -1,0 +1,82 @@
+"""`check`: probes give evidence, rules read it, findings make a report."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gainstage.check._fold import fold
+from gainstage.check._registry import NotMeasured, chosen
+from gainstage.check.evidence import Evidence
+from gainstage.check.findings import Finding, NotJudged, Report
+from gainstage.signal._subject import Loss
+
+
+def check(
+    model: nn.Module,
+    example: Any,
+    *,
+    target: Any = None,
+    loss: Loss | None = None,
+    optimizer: Optimizer | None = None,
+    train_step: Callable[[], Tensor | float] | None = None,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    seed: int = 0,
+) -> Report:
+    r"""Say what is wrong with a model at its start, with measured numbers, and what would repair it.
+
+    One forward and one backward pass are observed, with dropout switched off; where a parameter got no gradient, up to
+    two virtual steps show whether it will get one. The model is left exactly as it was. The cost is at most four
+    plain passes forward and backward, and about one and a half where every parameter gets a gradient.
+
+    Args:
+        model: any module that runs; it is run in the mode (train or eval) that it is in.
+        example: a tensor (one positional input), a tuple (positional inputs) or a dict (keyword inputs). At least 32
+            different samples let every rule speak.
+        target: what `loss` compares the output with.
+        loss: `loss(output, target)` returns a scalar. Without it the output's own `.loss` (or key `loss`) is used;
+            without either, a surrogate makes gradients flow and rules about the loss stay silent.
+        optimizer: accepted; no rule reads it yet.
+        train_step: accepted; no rule runs it yet.
+        select: run only the rules whose codes begin with one of these, e.g. `("INI", "FWD201")`.
+        ignore: do not run the rules whose codes begin with one of these.
+        seed: seeds the randomness of the passes.
+
+    Returns:
+        The report: findings, worst first, symptoms folded under their causes, and the rules that could not be judged
+        on this model, each with the reason.
+
+    Raises:
+        ForwardError: the model or the loss raised; the message names the site.
+        GainstageError: an unknown code, or a loss that is no scalar.
+
+    Example:
+        >>> import torch, gainstage as gs
+        >>> model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+        >>> for parameter in model.parameters():
+        ...     _ = torch.nn.init.constant_(parameter, 0.1)
+        >>> [(f.code, f.where) for f in gs.check(model, torch.randn(32, 8)).findings if f.severity == "error"]
+        [('INI101', '0.weight')]
+    """
+    rules = chosen(select, ignore)
+    evidence = Evidence(model, example, target=target, loss=loss, seed=seed)
+    findings: list[Finding] = []
+    judged: list[str] = []
+    not_judged: list[NotJudged] = []
+    for rule in rules:
+        try:
+            findings += rule.function(evidence)
+        except NotMeasured as reason:
+            not_judged.append(NotJudged(rule.code, rule.name, str(reason)))
+        else:
+            judged.append(rule.code)
+    return Report(
+        model=evidence.tape.model,
+        parameters=sum(p.numel() for p in evidence.trainable.values()),
+        sites=len(evidence.tape),
+        findings=fold(findings),
+        not_judged=tuple(not_judged),
+        judged=tuple(judged),
+    )

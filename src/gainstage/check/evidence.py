@@ -1,0 +1,239 @@
+"""What the rules read: one object a check, each fact measured when the first rule asks for it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gainstage.check._registry import NotMeasured
+from gainstage.check._weights import Weight, weights_of
+from gainstage.check.findings import Fix
+from gainstage.check.probes import one_pass, virtual_steps
+from gainstage.check.probes.virtual_step import negligible
+from gainstage.init import Law
+from gainstage.signal import Branch, Graph, Moments, Ref, Tape, branches
+from gainstage.signal._structure import tensors_in
+from gainstage.signal._subject import Loss
+
+
+class Evidence:
+    """What is known of a model: the tape of one pass, its structure, gradients, and facts about its weights.
+
+    Attributes:
+        model, example, target, loss, seed: as given to `check`.
+        tape: of one observed pass without dropout.
+        gradients: of that pass, by parameter name; a parameter that got none is missing.
+        trainable: the parameters that require a gradient, by name.
+    """
+
+    def __init__(
+        self, model: nn.Module, example: Any, *, target: Any = None, loss: Loss | None = None, seed: int = 0
+    ) -> None:
+        self.model, self.example, self.target, self.loss, self.seed = model, example, target, loss, seed
+        self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        observed = one_pass(model, example, target=target, loss=loss, seed=seed)
+        self.tape: Tape = observed.tape
+        self.gradients: Mapping[str, Tensor] = observed.gradients
+
+    # --- structure -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The structure of the tape."""
+        return Graph(self.tape)
+
+    @cached_property
+    def branches(self) -> list[Branch]:
+        """Residual branches in execution order."""
+        return branches(self.graph)
+
+    @cached_property
+    def depth(self) -> list[int]:
+        """For every site, how many weights lie on the longest path from the inputs to it."""
+        depth: list[int] = []
+        for site in self.tape.sites:
+            before = max((depth[ref.site] for ref in site.inputs), default=0)
+            depth.append(before + self.multiplies(site.index))
+        return depth
+
+    def multiplies(self, index: int) -> bool:
+        """Whether a site multiplies its data with a weight; look-ups do not."""
+        call = self.graph.weights.get(index)
+        return (call is not None and call.data is not None) or self.recurrent(index)
+
+    def recurrent(self, index: int) -> bool:
+        """Whether a site is a recurrent layer or cell."""
+        return self.tape.sites[index].op.split("_")[0] in ("lstm", "gru", "rnn")
+
+    @cached_property
+    def weights(self) -> list[Weight]:
+        """The parameters that multiply or look up a signal, in the order of their first use."""
+        return weights_of(self)
+
+    # --- the signal ------------------------------------------------------------------------------------------------
+
+    def measured(self) -> None:
+        """Raise `NotMeasured` where the pass has no numbers."""
+        if any(p.is_meta for p in self.model.parameters()):
+            raise NotMeasured("the model is on the meta device, where tensors have no values")
+
+    def made_by(self, index: int) -> int:
+        """The site behind views that made this signal."""
+        while self.tape.sites[index].kind == "view" and (reads := self.graph.data(index)):
+            index = reads[0].site
+        return index
+
+    def feeds(self, index: int) -> list[int]:
+        """The measured sites and inputs whose signal a site reads, largest variance between samples first."""
+        found = dict.fromkeys(self.made_by(ref.site) for ref in self.graph.data(index))
+        return sorted((i for i in found if self.tape.sites[i].forward), key=self._variance, reverse=True)
+
+    def _variance(self, index: int) -> float:
+        moments = self.forward(index)
+        return moments.variance_between if moments.variance_between == moments.variance_between else 0.0
+
+    def forward(self, index: int) -> Moments:
+        """The moments of a measured site."""
+        moments = self.tape.sites[index].forward
+        assert moments is not None, self.tape.sites[index].name
+        return moments
+
+    @cached_property
+    def outputs(self) -> list[int]:
+        """The sites that made the model's outputs: real, one row a sample, and with a gradient if there is one at all."""
+        found = []
+        for index in dict.fromkeys(self.made_by(ref.site) for ref in self.tape.outputs):
+            site = self.tape.sites[index]
+            if site.kind != "op" or site.forward is None or not site.forward.count or index in self.graph.constant:
+                continue
+            per_sample = site.forward.variance_between == site.forward.variance_between
+            if per_sample and (site.backward is not None or not self.gradients):
+                found.append(index)
+        return found
+
+    def varied_outputs(self) -> list[int]:
+        """`outputs`, or `NotMeasured` with the reason why samples cannot be compared there."""
+        self.measured()
+        if self.tape.batch is None or self.tape.batch < 2:
+            raise NotMeasured("the example holds one sample; give at least two different ones")
+        if not self.input_varies:
+            raise NotMeasured("all samples of the example are equal; give different ones")
+        if not self.outputs:
+            raise NotMeasured("the model returns no real tensor with one row a sample")
+        return self.outputs
+
+    @cached_property
+    def input_varies(self) -> bool:
+        """Whether any two samples of the example differ."""
+        for tensor in tensors_in(self.example):
+            for axis in range(min(2, tensor.dim())):
+                if tensor.shape[axis] == self.tape.batch:
+                    rows = tensor.movedim(axis, 0)
+                    if bool((rows != rows[:1]).any()):
+                        return True
+                    break
+        return False
+
+    @cached_property
+    def input_level(self) -> tuple[float, float]:
+        """Variance between samples and mean square of the input; 1 and 1 for token ids."""
+        given = [s.forward for s in self.tape.sites if s.kind == "input" and s.forward is not None]
+        varied = [m for m in given if m.variance_between > 0]
+        if not varied or any(s.kind == "input" and s.dtype.startswith("int") for s in self.tape.sites):
+            return 1.0, 1.0
+        best = max(varied, key=lambda m: m.variance_between)
+        return best.variance_between, best.mean_square
+
+    @cached_property
+    def heads(self) -> list[int]:
+        """Behind each output, following the signal that varies most, the last site that multiplies with a weight."""
+        found = []
+        for index in self.outputs:
+            while not self.multiplies(index) and (feeds := self.feeds(index)):
+                index = feeds[0]
+            if self.multiplies(index):
+                found.append(index)
+        return list(dict.fromkeys(found))
+
+    def before_zero_heads(self, index: int) -> int:
+        """Behind an output head whose weight is zero, the signal that it reads: such a head is a usual start."""
+        zero = {site for weight in self.weights if weight.zero for site in weight.sites}
+        while (feeds := self.feeds(index)) and (self.forward(index).mean_square == 0 or self.graph.source(Ref(index)) in zero):
+            index = feeds[0]
+        return index
+
+    def origin(self, end: int, bad: Callable[[Moments], bool]) -> int:
+        """From a bad site against the signal to the first site of an unbroken line of bad ones."""
+        while True:
+            feeds = [i for i in self.feeds(end) if self.tape.sites[i].kind == "op"]
+            if len(feeds) < len(self.feeds(end)) or not feeds or not bad(self.forward(feeds[0])):
+                return end
+            end = feeds[0]
+
+    def cut(self, index: int) -> bool:
+        """Whether every path from the inputs to the outputs and the loss goes through this site."""
+        if self.tape.sites[index].kind not in ("op", "view"):
+            return False
+        todo = [site.index for site in self.tape.sites if site.kind == "input"]
+        ends = self.graph.outputs | {site.index for site in self.tape.sites if site.kind == "loss"}
+        seen = set(todo)
+        while todo:
+            current = todo.pop()
+            if current in ends:
+                return False
+            fresh = [r for r in self.graph.consumers[current] if r != index and r not in seen]
+            seen.update(fresh)
+            todo.extend(fresh)
+        return True
+
+    # --- gradients -------------------------------------------------------------------------------------------------
+
+    def backward_measured(self) -> None:
+        """Raise `NotMeasured` where there was no backward pass."""
+        self.measured()
+        if not self.trainable:
+            raise NotMeasured("no parameter is trainable")
+
+    @cached_property
+    def waiting(self) -> set[str]:
+        """The trainable parameters whose gradient is missing, zero or nothing beside the others'."""
+        return negligible(self.gradients, set(self.trainable))
+
+    @cached_property
+    def settled(self) -> Mapping[str, Tensor]:
+        """The gradients; for a parameter in `waiting`, that of the virtual step at which it got one, if it did."""
+        reached = {n for n in self.waiting if n not in self.tape.unused}
+        if not reached or not self.gradients:
+            return self.gradients
+        kinds = {"target": self.target, "loss": self.loss, "seed": self.seed}
+        try:
+            found = virtual_steps(self.model, self.example, self.gradients, reached, **kinds)
+        except RuntimeError as error:
+            raise NotMeasured(f"a virtual step was not possible: {type(error).__name__}: {error}") from error
+        return {**self.gradients, **found}
+
+    # --- fixes -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _planned(self) -> Mapping[str, Law]:
+        """The laws of the auto plan; empty where the model cannot be planned."""
+        try:
+            from gainstage.plan import plan
+
+            made = plan(self.model, self.example)
+            laws = {name: made[name].law for name in dict(self.model.named_parameters())}
+        except Exception:  # a check must not fail because its fix does
+            return {}
+        return {name: law for name, law in laws.items() if law is not None}
+
+    def fix(self, text: str, names: Iterable[str] | None = None) -> Fix:
+        """A fix that draws the named parameters from the laws of the auto plan; without names, all trainable ones."""
+        wanted = self.trainable if names is None else [n for n in names if n in self.trainable]
+        return Fix(text, {name: self._planned[name] for name in wanted if name in self._planned})
+
+
+def finite(value: float) -> bool:
+    """Whether a measured number is one."""
+    return bool(torch.isfinite(torch.tensor(value, dtype=torch.float64)))

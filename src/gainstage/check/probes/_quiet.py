@@ -1,0 +1,32 @@
+"""Run a model with dropout switched off, also where it is a functional call."""
+
+from typing import Any
+
+from torch.overrides import TorchFunctionMode
+
+from gainstage.signal._calls import DROPOUTS
+
+
+class Quiet(TorchFunctionMode):
+    """Every dropout returns its input: its noise would mask symmetry and give equal samples unequal outputs.
+
+    Attributes:
+        used: whether anything was switched off.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "").rstrip("_")
+        if name in DROPOUTS and name != "native_dropout":
+            self.used = True
+            return args[0] if args else kwargs["input"]
+        if name == "scaled_dot_product_attention":
+            if len(args) > 4 and args[4]:
+                self.used, args = True, (*args[:4], 0.0, *args[5:])
+            elif kwargs.get("dropout_p"):
+                self.used, kwargs = True, {**kwargs, "dropout_p": 0.0}
+        return func(*args, **kwargs)

@@ -1,0 +1,67 @@
+"""The second probe: does a parameter without gradient get one after the others have moved?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gainstage.check.probes._quiet import Quiet
+from gainstage.signal._objective import objective
+from gainstage.signal._record import _eager
+from gainstage.signal._structure import call
+from gainstage.signal._subject import Loss
+from gainstage.signal._undisturbed import undisturbed
+
+STEP = 1e-3  # what sign descent, and Adam in its first step, moves every entry by at the usual learning rate
+MOST = 2  # two zero weights in a row (Fixup: last weight of a branch, output head) need two steps
+
+
+def virtual_steps(
+    model: nn.Module,
+    example: Any,
+    gradients: Mapping[str, Tensor],
+    waiting: set[str],
+    *,
+    target: Any,
+    loss: Loss | None,
+    seed: int,
+) -> dict[str, Tensor]:
+    """Move every parameter against the sign of its gradient, at most twice, and put everything back bit by bit.
+
+    Args:
+        gradients: of the first pass, by parameter.
+        waiting: names of the parameters whose gradient is missing, zero or nothing beside the others'.
+
+    Returns:
+        The gradients that parameters in `waiting` got, each at the first step where it is not `negligible`.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    found: dict[str, Tensor] = {}
+    current, waiting = dict(gradients), set(waiting)
+    with undisturbed(model, seed=seed) as guard, _eager(model), Quiet(), torch.enable_grad():
+        for _ in range(MOST):
+            with torch.no_grad():
+                for name, gradient in current.items():
+                    guard.before_write(named[name])
+                    named[name].sub_(STEP * gradient.to_dense().sign())
+            torch.manual_seed(seed)
+            total, _ = objective(call(model, example), target, loss)
+            grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+            current = {name: g for name, g in zip(named, grads, strict=True) if g is not None}
+            arrived = waiting - negligible(current, waiting)
+            found |= {name: current[name] for name in arrived}
+            waiting -= arrived
+            if not waiting or not arrived:
+                break
+    return found
+
+
+def negligible(gradients: Mapping[str, Tensor], names: set[str]) -> set[str]:
+    """Those of the names whose gradient is missing, zero, or at most 1e-7 (float32's rounding) of the largest."""
+    if not gradients:
+        return set(names)
+    rms = [torch.linalg.vector_norm(g.to_dense().float()) / max(g.numel(), 1) ** 0.5 for g in gradients.values()]
+    levels = dict(zip(gradients, torch.stack([r.to(rms[0].device) for r in rms]).tolist(), strict=True))
+    floor = 1e-7 * max((level for level in levels.values() if level == level), default=0.0)
+    return {name for name in names if levels.get(name, 0.0) <= floor}

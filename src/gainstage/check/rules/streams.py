@@ -1,0 +1,95 @@
+"""Rules about residual streams."""
+
+from collections.abc import Iterator
+
+from gainstage.check._registry import NotMeasured, rule
+from gainstage.check.evidence import Evidence
+from gainstage.check.findings import Finding
+from gainstage.check.thresholds import GROWTH_BRANCHES, GROWTH_ERROR, GROWTH_WARNING
+from gainstage.signal import Branch
+
+
+@rule("FWD207", "stream-growth", "warning", explains=("FWD203", "BWD302", "BWD301", "OUT501"))
+def growth(evidence: Evidence) -> Iterator[Finding]:
+    """## What it does
+    Compares the mean square of a residual stream after its last branch with that after its middle branch.
+
+    ## Why is this bad?
+    Branches that each double the stream make it grow exponentially with depth: without a final normalization the
+    output explodes, with one the last branches drown all others.
+
+    ## Known problems
+    Linear growth, where every branch adds the same variance, is what pre-norm networks do by design: it doubles the
+    mean square from the middle to the end and is not reported. Streams of fewer than 8 branches are not judged.
+
+    ## Example
+    ```python
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(24))
+            for block in self.blocks:
+                nn.init.normal_(block.weight, std=8**-0.5)
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = x + block(x)
+            return x
+
+    model = Residual()
+    ```
+
+    ## Use instead
+    ```python
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(24))
+            for block in self.blocks:
+                nn.init.normal_(block.weight, std=(8 * 24) ** -0.5)
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = x + block(x)
+            return x
+
+    model = Residual()
+    ```
+
+    ## References
+    Hanin, Rolnick, *How to Start Training*, NeurIPS 2018; Zhang, Dauphin, Ma, *Fixup Initialization*, ICLR 2019.
+    """
+    for stream, levels in levels_of(evidence):
+        first, middle, last = levels[0], levels[len(levels) // 2], levels[-1]
+        if not last > GROWTH_WARNING * middle > 0:
+            continue
+        names = [w.name for w in evidence.weights if set(w.sites) & {branch.last for branch in stream}]
+        yield Finding(
+            "FWD207",
+            "stream-growth",
+            "error" if last > GROWTH_ERROR * first else "warning",
+            evidence.tape.sites[stream[-1].add].name,
+            measured=f"mean square {first:.2g} after the first of {len(stream)} branches, {middle:.2g} after the middle, "
+            f"{last:.2g} after the last",
+            expected=f"last over middle below {GROWTH_WARNING:.0f}; it is {last / middle:.3g}",
+            message="the branches multiply the stream instead of adding to it: "
+            f"by {(last / middle) ** (1 / (len(stream) - 1 - len(stream) // 2)):.2g} each",
+            fix=evidence.fix(
+                f"scale the last weight of each branch by {len(stream)}^-0.5 or start it at zero: "
+                "gs.initialize(model, example)",
+                names,
+            ),
+        )
+
+
+def levels_of(evidence: Evidence) -> list[tuple[list[Branch], list[float]]]:
+    """Every long residual stream: its branches, and its mean square after each."""
+    evidence.measured()
+    streams: dict[int, list[Branch]] = {}
+    for branch in evidence.branches:
+        if evidence.tape.sites[branch.add].forward is not None:
+            streams.setdefault(branch.stream, []).append(branch)
+    long = [stream for stream in streams.values() if len(stream) >= GROWTH_BRANCHES]
+    if not long:
+        raise NotMeasured(f"no residual stream of at least {GROWTH_BRANCHES:.0f} branches")
+    return [(stream, [evidence.forward(branch.add).mean_square for branch in stream]) for stream in long]

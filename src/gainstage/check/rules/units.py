@@ -1,0 +1,145 @@
+"""Rules about units that do not respond: dead rectifiers, saturated tanh and sigmoid."""
+
+from collections.abc import Iterator
+
+from gainstage.check._registry import NotMeasured, rule
+from gainstage.check._signal import weights_behind
+from gainstage.check.evidence import Evidence
+from gainstage.check.findings import Finding, Severity
+from gainstage.check.thresholds import DEAD_SAMPLES, DEAD_SHARE, DEAD_UNITS, SATURATED_ERROR, SATURATED_WARNING
+from gainstage.signal import Site
+
+_RECTIFIERS = frozenset({"relu", "relu6", "threshold"})
+_SQUASHES = frozenset({"tanh", "sigmoid", "hardsigmoid"})  # not hardtanh: nn.ReLU6 calls it with other limits
+
+
+@rule("FWD204", "dead-units", "error", explains=("FWD201", "FWD202", "BWD301", "BWD303"))
+def dead(evidence: Evidence) -> Iterator[Finding]:
+    """## What it does
+    Counts the units of each ReLU that are 0 for every sample and position of the example.
+
+    ## Why is this bad?
+    A unit that is never active gets no gradient and cannot come back. If a whole layer is dead and every path leads
+    through it, the output is a constant and nothing before the layer learns.
+
+    ## Known problems
+    Zero *entries* are not counted: half of a healthy ReLU's entries are 0. Needs at least 32 samples times positions
+    for a unit. Channels of one-dimensional convolutions are not told from positions and not judged.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    nn.init.constant_(model[0].bias, -20.0)
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    nn.init.zeros_(model[0].bias)
+    ```
+
+    ## References
+    Lu, Shin, Su, Karniadakis, *Dying ReLU and Initialization*, 2020.
+    """
+    evidence.measured()
+    judged = [site for site in evidence.tape if _countable(evidence, site)]
+    if not judged:
+        raise NotMeasured(f"no ReLU whose units see at least {DEAD_SAMPLES:.0f} samples or positions")
+    for site in judged:
+        moments = evidence.forward(site.index)
+        number = round(moments.dead * moments.units)
+        whole = number == moments.units
+        if not whole and (moments.dead < DEAD_SHARE or moments.units < DEAD_UNITS):
+            continue
+        severity: Severity = "error" if whole and evidence.cut(site.index) else "warning"
+        if whole and severity == "warning" and moments.units < DEAD_UNITS:
+            severity = "note"
+        names = [w.name for w in evidence.weights if set(w.sites) & set(weights_behind(evidence.graph, site.index))]
+        biases = [name.removesuffix("weight") + "bias" for name in names]
+        yield Finding(
+            "FWD204",
+            "dead-units",
+            severity,
+            site.name,
+            measured=f"{number} of {moments.units} units are 0 for all {moments.count // moments.units} "
+            "samples and positions",
+            expected=f"below {DEAD_SHARE:.0%}",
+            message="a unit that is never active gets no gradient"
+            + (", and every path to the output leads through this dead layer" if severity == "error" else ""),
+            fix=evidence.fix(
+                "start the weight and bias before it anew: gs.initialize(model, example)", [*names, *biases]
+            ),
+        )
+
+
+def _countable(evidence: Evidence, site: Site) -> bool:
+    moments = site.forward
+    if site.op not in _RECTIFIERS or moments is None or not moments.units or site.index in evidence.graph.constant:
+        return False
+    if len(site.shape) == 3 and any(
+        evidence.graph.weights[i].family.startswith("conv") for i in weights_behind(evidence.graph, site.index)
+    ):
+        return False
+    return moments.count // moments.units >= DEAD_SAMPLES
+
+
+@rule("FWD205", "saturated-units", "warning", explains=("FWD201", "BWD301"))
+def saturated(evidence: Evidence) -> Iterator[Finding]:
+    """## What it does
+    Measures the share of entries of hidden tanh and sigmoid sites that lie in the flat part of the curve: beyond
+    ±0.99 of tanh, outside 0.01 to 0.99 of a sigmoid.
+
+    ## Why is this bad?
+    There the slope is below 2 % of its largest value: the gradient hardly passes.
+
+    ## Known problems
+    Gates (a sigmoid or tanh that multiplies another signal) and output activations may saturate and are not judged;
+    the gates inside `nn.LSTM` and `nn.GRU` cannot be seen.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 4))
+    for p in model.parameters():
+        nn.init.normal_(p, std=5.0)
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 4))
+    gs.initialize(model, x)
+    ```
+
+    ## References
+    Glorot, Bengio, *Understanding the Difficulty of Training Deep Feedforward Neural Networks*, AISTATS 2010.
+    """
+    evidence.measured()
+    judged = [site for site in evidence.tape if _hidden_squash(evidence, site)]
+    if not judged:
+        raise NotMeasured("no hidden tanh or sigmoid")
+    for site in judged:
+        moments = evidence.forward(site.index)
+        if moments.saturated < SATURATED_WARNING:
+            continue
+        severe = moments.saturated > SATURATED_ERROR and evidence.cut(site.index)
+        names = [w.name for w in evidence.weights if set(w.sites) & set(weights_behind(evidence.graph, site.index))]
+        yield Finding(
+            "FWD205",
+            "saturated-units",
+            "error" if severe else "warning",
+            site.name,
+            measured=f"{moments.saturated:.0%} of the entries are saturated",
+            expected=f"below {SATURATED_WARNING:.0%}",
+            message="the input of this activation is too large, and the gradient hardly passes its flat part",
+            fix=evidence.fix(
+                "scale the input to a standard deviation of 1 and start the weight before it anew: "
+                "gs.initialize(model, example)",
+                [*names, *(name.removesuffix("weight") + "bias" for name in names)],
+            ),
+        )
+
+
+def _hidden_squash(evidence: Evidence, site: Site) -> bool:
+    if site.op not in _SQUASHES or site.forward is None or site.forward.saturated != site.forward.saturated or not site.forward.count:
+        return False
+    fates = {fate.kind for fate in evidence.graph.fates(site.index)}
+    return bool(fates & {"weight", "norm", "add"}) and not fates & {"gate", "output", "loss"}

@@ -1,0 +1,80 @@
+"""What the command line says when it cannot run: one message, exit code 2, no stack trace unless asked for.
+
+Exit codes are ruff's: 0 clean, 1 findings above a note, 2 could not run.
+"""
+
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import NoReturn
+
+import click
+
+from gainstage.errors import GainstageError
+
+CLEAN, FINDINGS, CANNOT_RUN = 0, 1, 2
+INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
+VERBOSE = "gainstage.verbose"  # key in click's `Context.meta`, set by `--verbose`
+
+
+class CannotRun(GainstageError):
+    """The command line got something it cannot work with: a target, an input, a rule code, a file to write."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence that suggests the nearest known word, or nothing.
+
+    >>> did_you_mean("biuld", ["build", "train"])
+    " Did you mean 'build'?"
+    >>> did_you_mean("xyz", ["build", "train"])
+    ''
+    """
+    by_lower = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def explain(error: BaseException) -> str:
+    """The class of an exception and what it says, on one line.
+
+    >>> explain(ValueError("bad\\nworse"))
+    'ValueError: bad worse'
+    """
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def stop(ctx: click.Context, error: BaseException) -> NoReturn:
+    """Say once on standard error why the command cannot run, and leave with exit code 2."""
+    from gainstage.report import visible
+
+    verbose = ctx.meta.get(VERBOSE, False)
+    if verbose:
+        click.echo(visible("".join(traceback.format_exception(error)), keep="\n"), err=True)
+    expected = isinstance(error, GainstageError)
+    message = str(error) if expected else f"unexpected {explain(error)}"
+    if not verbose and (error.__cause__ is not None or not expected):
+        message += "\n(--verbose shows the stack trace)"
+    click.echo(_wrapped(f"gainstage: {visible(message, keep=chr(10))}"), err=True)
+    ctx.exit(CANNOT_RUN)
+
+
+def stop_quietly(ctx: click.Context, error: BaseException) -> NoReturn:
+    """Leave after Ctrl-C, or after the reader of our output went away (`gainstage ... | head`)."""
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to fail on at exit
+        ctx.exit(CANNOT_RUN)
+    click.echo("gainstage: interrupted", err=True)
+    ctx.exit(INTERRUPTED)
+
+
+def _wrapped(message: str, width: int = 80) -> str:
+    """Each line of `message` within `width` columns; lines that are indented (lists, code) stay as they are."""
+    lines = (
+        [line] if line.startswith(" ") else textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+        for line in message.split("\n")
+    )
+    return "\n".join(part for group in lines for part in group or [""])

@@ -1,0 +1,156 @@
+"""TARGET: from `package.module:factory` or `path/to/file.py:factory` to a model with its example."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gainstage.cli._errors import CannotRun, did_you_mean, explain
+from gainstage.cli._inputs import example_from, parse
+from gainstage.cli._module import import_target, user_line
+
+if TYPE_CHECKING:
+    from gainstage.signal import Subject
+
+
+def load(target: str, inputs: Sequence[str], seed: int) -> "Subject":
+    """Import TARGET, build its model and give it an example.
+
+    The global random number generators are seeded before the module is imported and again before the factory is
+    called, so that the same command says the same thing twice.
+
+    Args:
+        target: `package.module:factory` or `path/to/file.py:factory`; the factory takes no arguments and returns a
+            model, `(model, example)` or a `gs.Subject`. One of these instead of a factory will do.
+        inputs: the `--input` options; they take the place of the factory's own example.
+        seed: of the generators and of the inputs.
+
+    Returns:
+        The subject, with an example.
+
+    Raises:
+        CannotRun: whatever keeps the target from being loaded, with what to write instead.
+    """
+    for text in inputs:
+        parse(text)  # a slip in --input is said before minutes of building
+    _seed_everything(seed)
+    module, attribute = import_target(target)
+    value = _attribute(module, attribute, target)
+    subject = as_subject(_built(value, target, seed), target)
+    return _with_example(subject, target, inputs, seed)
+
+
+def as_subject(value: Any, target: str) -> "Subject":
+    """What a factory returned, as a Subject; see `load`."""
+    from torch import nn
+
+    from gainstage.signal import Subject
+
+    match value:
+        case Subject():
+            subject = value
+        case nn.Module():
+            subject = Subject(value)
+        case (nn.Module() as model, example):
+            subject = Subject(model, example)
+        case _:
+            raise CannotRun(
+                f"{target} gives {_described(value)}. Expected a model (torch.nn.Module), a tuple (model, example) "
+                "or gs.Subject(model, example, target, loss, optimizer)."
+            )
+    if not isinstance(subject.model, nn.Module):
+        raise CannotRun(f"{target} gives a Subject whose model is {_described(subject.model)}, not a torch.nn.Module.")
+    return subject
+
+
+def _with_example(subject: "Subject", target: str, inputs: Sequence[str], seed: int) -> "Subject":
+    from dataclasses import replace
+
+    if inputs:
+        if subject.target is not None:
+            click.echo("gainstage: --input replaces the example, so its target and loss are not used", err=True)
+        return replace(subject, example=example_from(inputs, subject.model, seed), target=None, loss=None)
+    if subject.example is None:
+        raise CannotRun(
+            f"{target} gives a model without an example. Write --input with the shape of one batch, for instance "
+            "--input 8x3x64x64 or --input ids:8x128:50257, or return (model, example)."
+        )
+    return subject
+
+
+def _built(value: Any, target: str, seed: int) -> Any:
+    """Call a factory; a model, a Subject or a tuple is there already."""
+    from torch import nn
+
+    if isinstance(value, nn.Module) or not callable(value):
+        return value
+    _refuse_arguments(value, target)
+    _seed_everything(seed)
+    try:
+        return value()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a factory that parses arguments must not end the program
+        raise CannotRun(f"{target} raised {explain(error)}{user_line(error)}") from error
+
+
+def _refuse_arguments(factory: Callable[..., Any], target: str) -> None:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return  # no signature to read (a builtin): the call will tell
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if needed:
+        name = target.rpartition(":")[2]
+        raise CannotRun(
+            f"{target} needs arguments: {', '.join(needed)}. Expected a function without arguments. "
+            f"Write one beside it and name that:\n  def build():\n      return {name}(...)"
+        )
+
+
+def _attribute(module: Any, attribute: str, target: str) -> Any:
+    """Follow `factory` or `Class.factory` inside the module."""
+    value = module
+    for name in attribute.split("."):
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            known = [n for n in vars(value) if not n.startswith("_")] if hasattr(value, "__dict__") else []
+            raise CannotRun(
+                f"{target.rpartition(':')[0]} has no attribute {name!r}.{did_you_mean(name, known)}{_candidates(value)}"
+            ) from None
+    return value
+
+
+def _candidates(module: Any) -> str:
+    """The functions, classes and models that a module defines itself: what TARGET could have named."""
+    from torch import nn
+
+    own = getattr(module, "__name__", None)
+    names = [
+        name
+        for name, value in getattr(module, "__dict__", {}).items()
+        if not name.startswith("_")
+        and (isinstance(value, nn.Module) or (callable(value) and getattr(value, "__module__", None) == own))
+    ]
+    return f"\nIt defines: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}" if names else ""
+
+
+def _described(value: Any) -> str:
+    if value is None:
+        return "None (is a return missing?)"
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)} ({', '.join(type(v).__name__ for v in value)})"
+    return f"a {type(value).__name__}"
+
+
+def _seed_everything(seed: int) -> None:
+    import random
+
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

@@ -1,0 +1,57 @@
+"""`gainstage init`: a start for a model, as a plan, as code or as weights."""
+
+from pathlib import Path
+
+import click
+
+from gainstage.cli._files import write_text, write_weights
+from gainstage.cli._options import with_target
+from gainstage.cli._reasons import reasons
+from gainstage.cli._target import load
+from gainstage.cli._terminal import finished, output_is_ours, say
+
+
+@click.command()
+@with_target
+@click.option("--scheme", default="auto", show_default=True, metavar="NAME", help="auto, or a classical scheme.")
+@click.option("--calibrate", is_flag=True, help="Rescale each weight to the signal that reaches it, in one pass.")
+@click.option("--plan", "show", is_flag=True, help="Print the plan: role, law and reason of every parameter.")
+@click.option("--emit", type=click.Path(path_type=Path), metavar="FILE.py", help="Write the plan as plain PyTorch.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.safetensors", help="Write the initialized weights."
+)
+def init(
+    target: str,
+    inputs: tuple[str, ...],
+    seed: int,
+    scheme: str,
+    calibrate: bool,
+    show: bool,
+    emit: Path | None,
+    output: Path | None,
+) -> None:
+    """Choose a start for every parameter of TARGET.
+
+    Without --emit or --output, nothing is written: the plan is printed.
+    """
+    with output_is_ours():
+        subject = load(target, inputs, seed)
+        import gainstage as gs
+
+        model, example = subject.model, subject.example
+        if output is not None or calibrate:  # a calibrated plan is known only after the pass that calibrates
+            plan = gs.initialize(model, example, seed=seed, scheme=scheme, calibrate=calibrate)
+        else:
+            plan = gs.plan(model, example, scheme=scheme)
+    if show or (emit is None and output is None):
+        say(finished(f"{plan.table()}\n\n{reasons(plan)}"))
+    if emit is not None:
+        write_text(emit, plan.to_python())
+        say(f"wrote {emit}: plain PyTorch, without gainstage")
+    if output is not None:
+        write_weights(output, model)
+        say(f'wrote {output}. To load it:\n  safetensors.torch.load_model(model, "{output}")')
+    if not show and emit is None and output is None:
+        say()
+        say("Nothing was written. Add --emit FILE.py for plain PyTorch code,")
+        say("or -o FILE.safetensors for initialized weights.")

@@ -1,0 +1,66 @@
+"""`gainstage rule`: what a rule looks for, why, and what to do about it."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from gainstage.cli._errors import CannotRun, did_you_mean
+from gainstage.cli._options import verbose
+from gainstage.cli._terminal import finished, say, wants_color
+
+if TYPE_CHECKING:
+    from gainstage.check import Rule
+
+
+@click.command()
+@verbose
+@click.argument("code", required=False)
+@click.option("--all", "every", is_flag=True, help="Every rule.")
+@click.option(
+    "--output-format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print.",
+)
+def rule(code: str | None, every: bool, style: str) -> None:
+    """Explain the rule CODE, or every rule with --all.
+
+    \b
+    gainstage rule INI101
+    """
+    if every == (code is not None):
+        raise click.UsageError("Give one rule code, or --all.")
+    from gainstage.check import RULES
+
+    chosen = list(RULES.values()) if code is None else [_find(code, RULES)]
+    if style == "json":
+        pages = [_as_json(r) for r in chosen]
+        say(json.dumps(pages if every else pages[0], indent=2))
+    elif wants_color():
+        from gainstage.report.markdown import print_markdown
+
+        for r in chosen:
+            print_markdown(_page(r))
+    else:
+        say(finished("\n\n".join(_page(r) for r in chosen)))
+
+
+def _find(word: str, rules: Mapping[str, "Rule"]) -> "Rule":
+    """The rule with this code or this name."""
+    for rule in rules.values():
+        if word.lower() in (rule.code.lower(), rule.name.lower()):
+            return rule
+    near = did_you_mean(word, [*rules, *(rule.name for rule in rules.values())])
+    raise CannotRun(f"there is no rule {word!r}.{near} gainstage rule --all shows every rule.")
+
+
+def _page(rule: "Rule") -> str:
+    return f"# {rule.name} ({rule.code})\n\nSeverity: {rule.severity}\n\n{rule.doc.strip()}\n"
+
+
+def _as_json(rule: "Rule") -> dict[str, str]:
+    return {"code": rule.code, "name": rule.name, "severity": rule.severity, "explanation": rule.doc.strip()}

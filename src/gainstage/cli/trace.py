@@ -1,0 +1,67 @@
+"""`gainstage trace`: the signal and its gradient, layer by layer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gainstage.cli._errors import CannotRun
+from gainstage.cli._files import write_whole
+from gainstage.cli._options import with_target
+from gainstage.cli._target import load
+from gainstage.cli._terminal import finished, output_is_ours, say
+
+if TYPE_CHECKING:
+    from gainstage.signal import Tape
+
+
+@click.command()
+@with_target
+@click.option("--no-backward", is_flag=True, help="Only the forward pass.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Also draw it (needs matplotlib).")
+def trace(target: str, inputs: tuple[str, ...], seed: int, no_backward: bool, plot: Path | None) -> None:
+    """Run TARGET once and show the signal, one row a layer.
+
+    Forward and backward: how large the signal is at each operation, how much of
+    it still tells the samples of the batch apart, how much is zero or
+    saturated, and how large the gradient is on its way back.
+    """
+    if plot is not None:
+        _can_plot(plot)
+    with output_is_ours():
+        subject = load(target, inputs, seed)
+        import gainstage as gs
+
+        tape = gs.record(
+            subject.model, subject.example, target=subject.target, loss=subject.loss, backward=not no_backward
+        )
+    say(finished(tape.table()))
+    if plot is not None:
+        _draw(tape, plot)
+        say(f"wrote {plot}")
+
+
+def _can_plot(path: Path) -> None:
+    """Say that the drawing cannot be made before the pass is run, not after."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        raise CannotRun('--plot needs matplotlib. Write: pip install "gainstage[plot]"') from None
+    matplotlib.use("Agg")  # files only: no window, no display needed
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    if _kind(path) not in FigureCanvasBase.get_supported_filetypes():
+        raise CannotRun(f"--plot {path}: expected a file name that ends in .png, .svg or .pdf.")
+
+
+def _draw(tape: "Tape", path: Path) -> None:
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots()
+    tape.plot(ax=axes)
+    write_whole(path, lambda temporary: figure.savefig(temporary, format=_kind(path), bbox_inches="tight"))
+    plt.close(figure)
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lstrip(".").lower()

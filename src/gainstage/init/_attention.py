@@ -1,0 +1,100 @@
+"""Mimetic initialization: attention that starts as trained attention looks."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._errors import CannotFill
+from ._fans import Fans
+from ._law import Law, Shape, kind, named, number
+from ._pointwise import Normal
+from ._stream import Stream
+from ._write import draw
+
+_PARTS = ("q", "k", "v", "o")
+
+
+@kind("mimetic")
+@dataclass(frozen=True)
+class Mimetic(Law):
+    """One of the four square projections of an attention layer; the streams of two of them are shared."""
+
+    part: str = ""
+    heads: int = 1
+    pair: str = ""
+    alpha: float = 0.7
+    beta: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.part not in _PARTS:
+            raise CannotFill(f"mimetic(part) is one of 'q', 'k', 'v', 'o'; got {self.part!r}.")
+        if not self.pair:
+            raise CannotFill("mimetic needs pair=, the name of the layer whose q and k (v and o) belong together.")
+        number("the alpha of mimetic()", self.alpha)
+        number("the beta of mimetic()", self.beta)
+
+    def check(self, shape: Shape, fans: Fans | None = None) -> None:
+        super().check(shape, fans)
+        if len(shape) != 2 or shape[0] != shape[1] or self.heads < 1 or shape[0] % self.heads:
+            raise CannotFill(
+                f"{self} fills square projections whose width {self.heads} heads divide; got shape {tuple(shape)}. For "
+                "packed weights write init.blocks((init.mimetic('q', ...), init.mimetic('k', ...), ...))."
+            )
+
+    def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
+        width = shape[0]
+        shared = Stream(stream.seed, self.pair)
+        if self.part in "vo":  # W_o W_v = alpha Z - beta I
+            u, root, vt = _factor(shared.part("vo"), width, self.alpha, -self.beta)
+            return u * root if self.part == "o" else root[:, None] * vt
+        rank, rows = width // self.heads, []
+        for head in range(self.heads):  # W_q' W_k = alpha Z + beta I, as near as the rank of a head allows
+            u, root, vt = _factor(shared.part("qk").part(head), width, self.alpha, self.beta)
+            rows.append(root[:rank, None] * (u.t() if self.part == "q" else vt)[:rank])
+        return torch.cat(rows)
+
+
+@named
+def mimetic(part: str, heads: int = 1, *, pair: str, alpha: float | None = None, beta: float | None = None) -> Law:
+    r"""The query, key, value or output projection of an attention layer that starts as trained ones look.
+
+    $$ W_q^\top W_k \approx \alpha Z + \beta I \ \text{(per head)}, \qquad W_o W_v = \alpha Z - \beta I, \qquad
+       Z_{ij} \sim \mathcal{N}(0, 1/d) $$
+
+    Each product is factored by a singular value decomposition, shared evenly between its two sides; for a head, the
+    leading $d / \text{heads}$ singular values are kept. The two sides must know of each other, so both draw from the
+    stream of `pair` (with the seed of `fill_`) and not from their own names.
+
+    Args:
+        part: `"q"`, `"k"`, `"v"` or `"o"`.
+        heads: of the attention layer.
+        pair: the name of the attention layer.
+        alpha: default 0.7 for q and k, 0.4 for v and o, as in the paper.
+        beta: likewise.
+
+    Returns:
+        The law, for weights of shape `(d, d)`.
+
+    Raises:
+        CannotFill: no such part, no pair, or, when filling, a shape that is not square or that `heads` does not divide.
+
+    Example:
+        >>> from gainstage.init import fill_
+        >>> w_q = fill_(torch.empty(64, 64), mimetic("q", pair="attn"), name="attn.q.weight")
+        >>> w_k = fill_(torch.empty(64, 64), mimetic("k", pair="attn"), name="attn.k.weight")
+        >>> bool((w_q.t() @ w_k).diagonal().mean() > 0.5)
+        True
+
+    References:
+        Trockman & Kolter, *Mimetic Initialization of Self-Attention Layers*, ICML 2023.
+    """
+    default = 0.7 if part in ("q", "k") else 0.4
+    return Mimetic(part, heads, pair, default if alpha is None else alpha, default if beta is None else beta)
+
+
+def _factor(stream: Stream, width: int, alpha: float, beta: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Left vectors, square roots of the singular values and right vectors of alpha Z + beta I."""
+    z = draw(Normal(0.0, alpha / width**0.5).recipe(), stream, (width, width))
+    u, s, vt = torch.linalg.svd(z + beta * torch.eye(width))
+    return u, s.sqrt(), vt

@@ -1,0 +1,189 @@
+"""`fill_` and `sample`: a law, a seed and a name give the same numbers everywhere."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._blocks import Blocks
+from ._errors import CannotFill
+from ._fans import Fans
+from ._law import Law
+from ._law import law as law_named
+from ._stream import Stream
+from ._write import write_
+
+
+def fill_(tensor: Tensor, law: Law | str, *, seed: int = 0, name: str, fans: Fans | None = None) -> Tensor:
+    """Fill a tensor in place by a law, with the keyed stream of a parameter.
+
+    Element `i` (in row-major order of the whole parameter) is a pure function of `(seed, name, i)` and the law: the
+    same bits on any device, in any number of threads, in any order of parameters, in any shard. float16 and bfloat16
+    get the float32 number rounded to nearest, float64 gets it as it is.
+
+    A `DTensor` makes its own shard only (fans come from the global shape); orthogonal laws and other patterns are made
+    whole, one parameter at a time, and cut.
+
+    Args:
+        tensor: of any floating type, layout and device. On the meta device only the checks are made.
+        law: what to draw, or the name of a law.
+        seed: any integer.
+        name: of the parameter; two parameters of one name and seed get the same numbers.
+        fans: of the weight as it is used, where the shape does not tell (transposed, grouped, packed); default: those
+            of the shape in torch's convention.
+
+    Returns:
+        `tensor`.
+
+    Raises:
+        CannotFill: the law cannot fill this tensor; it is then as it was.
+
+    Example:
+        >>> from gainstage import init
+        >>> w = init.fill_(torch.empty(64, 32), init.he_normal(), seed=1, name="fc.weight")
+        >>> half = init.fill_(torch.empty(64, 32, dtype=torch.bfloat16), init.he_normal(), seed=1, name="fc.weight")
+        >>> torch.equal(w.bfloat16(), half)
+        True
+
+    References:
+        Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011 (Philox).
+    """
+    law = law_named(law) if isinstance(law, str) else law
+    _check(tensor, law, name, fans)
+    with torch.no_grad():
+        local, offset = local_box(tensor.detach(), name)
+        if local.is_meta:
+            return tensor
+        _fill_box(local, law, fans, Stream(int(seed), name), tuple(tensor.shape), offset)
+    if not tensor.is_inference():
+        torch.autograd.graph.increment_version(tensor)
+    return tensor
+
+
+def fill_all_(
+    items: Iterable[tuple[str, Tensor, Law] | tuple[str, Tensor, Law, Fans | None]], *, seed: int = 0
+) -> None:
+    """Fill many parameters, after checking them all: if one cannot be filled, none is touched.
+
+    Args:
+        items: `(name, tensor, law)` or `(name, tensor, law, fans)` for each parameter, in any order.
+        seed: any integer.
+
+    Raises:
+        CannotFill: a law that cannot fill its tensor, or one name for two tensors, which would get the same numbers.
+
+    Example:
+        >>> from gainstage import init
+        >>> fc = torch.nn.Linear(4, 3)
+        >>> fill_all_([("weight", fc.weight, init.he_normal()), ("bias", fc.bias, init.zeros())], seed=1)
+        >>> fc.bias.tolist()
+        [0.0, 0.0, 0.0]
+    """
+    checked: dict[str, tuple[Tensor, Law, Fans | None]] = {}
+    for name, tensor, law, *rest in items:
+        fans = rest[0] if rest else None
+        if name in checked and checked[name][0] is not tensor:
+            raise CannotFill(
+                f"the name {name!r} is used twice, for shapes {tuple(checked[name][0].shape)} and "
+                f"{tuple(tensor.shape)}; both would get the same random numbers. Give every parameter its own name, as "
+                "model.named_parameters() does."
+            )
+        _check(tensor, law, name, fans)
+        checked[name] = (tensor, law, fans)
+    for name, (tensor, law, fans) in checked.items():
+        fill_(tensor, law, seed=seed, name=name, fans=fans)
+
+
+def sample(
+    law: Law | str,
+    shape: Sequence[int],
+    *,
+    seed: int = 0,
+    name: str,
+    dtype: Any = "float32",
+    fans: Fans | None = None,
+) -> Any:
+    """The numbers of `fill_` as a NumPy array, for NumPy, JAX and Keras.
+
+    Args:
+        law: what to draw, or the name of a law.
+        shape: of the parameter in torch's convention (output axis first); transpose the result for a Keras kernel.
+        seed: any integer.
+        name: of the parameter.
+        dtype: a NumPy floating type.
+        fans: as for `fill_`.
+
+    Returns:
+        A NumPy array, the same numbers as `fill_` gives a tensor of that type.
+
+    Raises:
+        CannotFill: as `fill_`.
+
+    Example:
+        >>> from gainstage import init
+        >>> init.sample(init.normal(), (3,), seed=0, name="b").shape
+        (3,)
+    """
+    import numpy as np
+
+    if not np.issubdtype(np.dtype(dtype), np.floating):
+        raise CannotFill(f"sample draws floating-point numbers; dtype is {dtype!r}. Write dtype='float32'.")
+    tensor = fill_(torch.empty(tuple(shape)), law, seed=seed, name=name, fans=fans)
+    return tensor.numpy().astype(dtype, copy=False)
+
+
+def _check(tensor: Tensor, law: Law, name: str, fans: Fans | None) -> None:
+    """Everything that can be wrong, before anything is written."""
+    if not isinstance(name, str):
+        raise CannotFill(f"the name of a parameter is a text, which keys its random numbers; got {name!r}.")
+    if not tensor.dtype.is_floating_point:
+        raise CannotFill(
+            f"{law} fills floating-point tensors; {name!r} is {tensor.dtype}. Fill a float tensor and convert it, or "
+            "leave it out."
+        )
+    if tensor.layout is not torch.strided:
+        raise CannotFill(
+            f"{law} fills dense tensors; {name!r} has layout {tensor.layout}. Fill a dense one, then convert it."
+        )
+    law.check(tuple(tensor.shape), fans)
+    if not tensor.is_contiguous() and any(n > 1 and s == 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True)):
+        raise CannotFill(
+            f"{name!r} is an expanded view: several of its elements share memory. Call .contiguous() first."
+        )
+
+
+def local_box(tensor: Tensor, name: str) -> tuple[Tensor, tuple[int, ...]]:
+    """The part of the parameter this process holds, and where in the parameter it starts."""
+    if type(tensor) is Tensor or not hasattr(tensor, "placements"):
+        return tensor, (0,) * tensor.dim()
+    from ._shards import local_box as of_dtensor
+
+    return of_dtensor(tensor, name)
+
+
+def _fill_box(
+    target: Tensor, law: Law, fans: Fans | None, stream: Stream, shape: tuple[int, ...], offset: tuple[int, ...]
+) -> None:
+    """Fill `target`, the box of the parameter of `shape` that starts at `offset`."""
+    if isinstance(law, Blocks):
+        _fill_blocks(target, law, fans, stream, shape, offset)
+        return
+    recipe = law.concrete(shape, fans).recipe()
+    if recipe is not None:
+        write_(target, recipe, stream, shape, offset)
+    elif target.numel():
+        whole = law.build(shape, fans, stream)
+        target.copy_(whole[tuple(slice(o, o + n) for o, n in zip(offset, target.shape, strict=True))])
+
+
+def _fill_blocks(
+    target: Tensor, law: Blocks, fans: Fans | None, stream: Stream, shape: tuple[int, ...], offset: tuple[int, ...]
+) -> None:
+    dim, block = law.dim % len(shape), law.block_shape(shape)
+    start, stop = offset[dim], offset[dim] + target.shape[dim]
+    for i, inner in enumerate(law.laws):
+        low, high = max(start, i * block[dim]), min(stop, (i + 1) * block[dim])
+        if low < high:
+            within = (*offset[:dim], low - i * block[dim], *offset[dim + 1 :])
+            _fill_box(target.narrow(dim, low - start, high - low), inner, fans, stream.part(i), block, within)

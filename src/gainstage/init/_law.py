@@ -1,0 +1,237 @@
+"""What a law is: a value that says how one tensor is filled, and that can be printed, compared, stored and scaled."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from math import isfinite, prod
+from typing import Any, ClassVar, TypeVar
+
+from torch import Tensor
+
+from ._errors import CannotFill, UnknownLaw
+from ._fans import Fans
+from ._fans import fans as fans_of
+from ._reference import Recipe
+from ._stream import Stream
+
+Shape = Sequence[int]
+L = TypeVar("L", bound="type[Law]")
+
+_KINDS: dict[str, "type[Law]"] = {}
+_NAMED: dict[str, Callable[..., "Law"]] = {}
+
+
+@dataclass(frozen=True)
+class Law:
+    """How one tensor is filled: a distribution and a scale. A frozen, hashable value.
+
+    A law is either *pointwise* (`recipe`: every element on its own, so that a slice can be filled alone) or it is
+    made *whole* (`build`: orthogonal matrices and patterns).
+    """
+
+    kind: ClassVar[str] = "law"
+
+    @property
+    def name(self) -> str:
+        """The canonical name, e.g. `"orthogonal"`."""
+        return self.kind
+
+    def check(self, shape: Shape, fans: Fans | None = None) -> None:
+        """Raise `CannotFill` if this law cannot fill a tensor of `shape`; writes nothing."""
+        if prod(shape) == 0:
+            raise CannotFill(
+                f"{self} was asked to fill shape {tuple(shape)}, which has no elements; leave that tensor out."
+            )
+
+    def concrete(self, shape: Shape, fans: Fans | None = None) -> "Law":
+        """This law with the fans worked in: `he_normal()` becomes `normal(std=...)`. Other laws return themselves."""
+        return self
+
+    def recipe(self) -> Recipe | None:
+        """The kernel's numbers of a pointwise, concrete law; `None` for a law that is made whole."""
+        return None
+
+    def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
+        """The whole tensor of a law that is not pointwise: float32, on the CPU."""
+        raise NotImplementedError
+
+    def scaled(self, factor: float) -> "Law":
+        """The same law with every drawn value times `factor`."""
+        factor = number(f"{self.name}.scaled(factor)", factor)
+        return self if factor == 1 else Scaled(self, factor)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `law_from_json` reads them back."""
+        return {"law": self.kind} | {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    def __str__(self) -> str:
+        shown = [
+            f"{f.name}={_short(getattr(self, f.name))}" for f in fields(self) if getattr(self, f.name) != f.default
+        ]
+        return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+
+def kind(name: str) -> Callable[[L], L]:
+    """Class decorator: the name under which `law_from_json` finds this class."""
+
+    def register(cls: L) -> L:
+        cls.kind = name
+        _KINDS[name] = cls
+        return cls
+
+    return register
+
+
+F = TypeVar("F", bound=Callable[..., Law])
+
+
+def named(function: F, name: str | None = None) -> F:
+    """Decorator: `law("he_normal")` finds this function by its name."""
+    _NAMED[name or function.__name__] = function
+    return function
+
+
+def law(name: str, **arguments: Any) -> Law:
+    """The law of this name.
+
+    Args:
+        name: as in `init.<name>()`; a trailing underscore is forgiven.
+        **arguments: what `init.<name>` takes.
+
+    Returns:
+        The law, a value.
+
+    Raises:
+        UnknownLaw: no such law; the message suggests the nearest.
+
+    Example:
+        >>> str(law("normal", std=0.02))
+        'normal(std=0.02)'
+    """
+    key = name.rstrip("_").lower()
+    if key not in _NAMED:
+        near = get_close_matches(key, _NAMED, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(_NAMED))}."
+        raise UnknownLaw(f"no law is called {name!r}. {hint}")
+    return _NAMED[key](**arguments)
+
+
+def law_from_json(data: dict[str, Any]) -> Law:
+    """The law that `to_json` described.
+
+    Args:
+        data: a dictionary with the key `"law"`.
+
+    Returns:
+        A law equal to the one that was stored.
+
+    Raises:
+        UnknownLaw: the dictionary names no law, or arguments that this law does not take.
+
+    Example:
+        >>> law_from_json({"law": "normal", "mean": 0.0, "std": 0.02}) == law("normal", std=0.02)
+        True
+    """
+    values = dict(data)
+    key = values.pop("law", None)
+    if key not in _KINDS:
+        if key in _NAMED:
+            return law(key, **values)
+        near = get_close_matches(str(key), _KINDS, n=1)
+        raise UnknownLaw(f"no stored law is called {key!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+    try:
+        return _KINDS[key](**{k: _parsed(v) for k, v in values.items()})
+    except TypeError as error:
+        raise UnknownLaw(f"the stored law {key!r} does not have these arguments: {error}") from error
+
+
+def number(what: str, value: float, low: float | None = None, above: float | None = None) -> float:
+    """`value` as a finite float, at least `low` or more than `above`, or an error that names `what`."""
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        raise CannotFill(f"{what} must be a number; got {value!r}.") from None
+    if not isfinite(x) or (low is not None and x < low) or (above is not None and x <= above):
+        wanted = (
+            "finite"
+            if low is None and above is None
+            else f"at least {low:g}"
+            if low is not None
+            else f"above {above:g}"
+        )
+        raise CannotFill(f"{what} must be {wanted}; got {value!r}.")
+    return x
+
+
+def usable_fans(law: Law, shape: Shape, fans: Fans | None) -> Fans:
+    """The fans that were given, or those of the shape; both at least a bit above 0."""
+    found = Fans(*fans) if fans is not None else fans_of(tuple(shape))
+    if not (found.fan_in > 0 and found.fan_out > 0):
+        raise CannotFill(f"{law} divides by the fans, which must be above 0; got {found} for shape {tuple(shape)}.")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Law):
+        return value.to_json()
+    if isinstance(value, float) and not isfinite(value):  # JSON has no infinity
+        return str(value)
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _parsed(value: Any) -> Any:
+    if isinstance(value, dict) and "law" in value:
+        return law_from_json(value)
+    if value in ("inf", "-inf"):
+        return float(value)
+    return tuple(_parsed(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_short, value))})"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+@kind("scaled")
+@dataclass(frozen=True)
+class Scaled(Law):
+    """The law `of` with every value times `factor`."""
+
+    of: Law
+    factor: float
+
+    @property
+    def name(self) -> str:
+        return self.of.name
+
+    def check(self, shape: Shape, fans: Fans | None = None) -> None:
+        self.of.check(shape, fans)
+
+    def concrete(self, shape: Shape, fans: Fans | None = None) -> Law:
+        return Scaled(self.of.concrete(shape, fans), self.factor)
+
+    def recipe(self) -> Recipe | None:
+        inner = self.of.recipe()
+        return None if inner is None else _scaled_recipe(inner, self.factor)
+
+    def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
+        return self.of.build(shape, fans, stream).mul_(self.factor)
+
+    def scaled(self, factor: float) -> Law:
+        return self.of.scaled(self.factor * number(f"{self.name}.scaled(factor)", factor))
+
+    def __str__(self) -> str:
+        return f"{self.factor:.3g} * {self.of}"
+
+
+def _scaled_recipe(recipe: Recipe, factor: float) -> Recipe:
+    """The same numbers times `factor`, which may be negative: the ends of a window then change places."""
+    if recipe.kind == "normal":
+        mean, std, half, centre, below, above, low, high = recipe.numbers
+        ends = sorted((low * factor, high * factor)) if factor else (0.0, 0.0)
+        return Recipe("normal", (mean * factor, std * factor, half, centre, below, above, *ends))
+    if recipe.kind == "uniform":
+        low, span, high = recipe.numbers
+        return Recipe("uniform", (low * factor, span * factor, max(low * factor, high * factor)))
+    return Recipe("constant", (recipe.numbers[0] * factor,))

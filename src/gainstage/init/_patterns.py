@@ -1,0 +1,161 @@
+"""Weights without chance: identity, Dirac, ZerO. And one with: sparse."""
+
+from dataclasses import dataclass
+from math import ceil, log2
+
+import torch
+from torch import Tensor
+
+from ._errors import CannotFill
+from ._fans import Fans
+from ._law import Law, Shape, kind, named, number
+from ._orthogonal import at_centre
+from ._pointwise import Normal
+from ._stream import Stream
+from ._write import draw
+
+
+@kind("identity")
+@dataclass(frozen=True)
+class Identity(Law):
+    """`gain` on the diagonal, in each group, at the centre of a kernel."""
+
+    gain: float = 1.0
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        number("the gain of identity()", self.gain)
+
+    def check(self, shape: Shape, fans: Fans | None = None) -> None:
+        super().check(shape, fans)
+        if not 2 <= len(shape) <= 5 or self.groups < 1 or shape[0] % self.groups:
+            raise CannotFill(
+                f"{self} needs shape (out, in) or (out, in, *kernel) with up to 3 kernel axes and `groups` dividing "
+                f"out; got shape {tuple(shape)}."
+            )
+
+    def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
+        matrix = torch.eye(shape[0] // self.groups, shape[1]).repeat(self.groups, 1)
+        return at_centre(matrix.mul_(self.gain), shape)
+
+    def scaled(self, factor: float) -> Law:
+        return Identity(self.gain * number("identity.scaled(factor)", factor), self.groups)
+
+
+@kind("zero")
+@dataclass(frozen=True)
+class ZerO(Law):
+    """Identity where it fits, Hadamard where the width grows."""
+
+    def check(self, shape: Shape, fans: Fans | None = None) -> None:
+        Identity().check(shape, fans)
+
+    def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
+        out, into = shape[:2]
+        if out <= into:
+            return at_centre(torch.eye(out, into), shape)
+        m = ceil(log2(out))
+        hadamard = torch.ones(1, 1)
+        for _ in range(m):
+            hadamard = torch.cat([torch.cat([hadamard, hadamard], 1), torch.cat([hadamard, -hadamard], 1)])
+        return at_centre(hadamard[:out, :into] * 2 ** (-(m - 1) / 2), shape)
+
+
+@kind("sparse")
+@dataclass(frozen=True)
+class Sparse(Law):
+    """Normal entries, of which a fixed number in every column is zero."""
+
+    sparsity: float = 0.9
+    std: float = 0.01
+
+    def __post_init__(self) -> None:
+        number("the std of sparse()", self.std, low=0)
+        if not 0 <= self.sparsity <= 1:
+            raise CannotFill(f"the sparsity of sparse() is the share of zeros, from 0 to 1; got {self.sparsity!r}.")
+
+    def check(self, shape: Shape, fans: Fans | None = None) -> None:
+        super().check(shape, fans)
+        if len(shape) != 2:
+            raise CannotFill(f"{self} fills matrices; got shape {tuple(shape)}.")
+
+    def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
+        rows, columns = shape
+        values = draw(Normal(0.0, self.std).recipe(), stream, shape)
+        order = draw(Normal(0.0, 1.0).recipe(), stream.part("zeros"), (columns, rows)).argsort(dim=1, stable=True)
+        zeros = order[:, : ceil(self.sparsity * rows)]
+        values.t().scatter_(1, zeros, 0.0)
+        return values
+
+    def scaled(self, factor: float) -> Law:
+        factor = number("sparse.scaled(factor)", factor)
+        return super().scaled(factor) if factor < 0 else Sparse(self.sparsity, self.std * factor)
+
+
+@named
+def identity(gain: float = 1.0, groups: int = 1) -> Law:
+    """`gain` times the identity: a matrix with ones on its diagonal, or a convolution that copies its input.
+
+    Args:
+        gain: the value on the diagonal.
+        groups: of the convolution; each group copies its own channels.
+
+    Example:
+        >>> str(identity(0.5))
+        'identity(gain=0.5)'
+
+    References:
+        Le, Jaitly & Hinton, *A Simple Way to Initialize Recurrent Networks of Rectified Linear Units*, 2015 (IRNN).
+    """
+    return Identity(number("gain", gain), groups)
+
+
+@named
+def dirac(groups: int = 1) -> Law:
+    """`identity` for convolutions, under torch's name.
+
+    Example:
+        >>> dirac() == identity()
+        True
+
+    References:
+        Zagoruyko & Komodakis, *DiracNets*, 2017.
+    """
+    return Identity(1.0, groups)
+
+
+@named
+def zero() -> Law:
+    r"""ZerO: a start without random numbers: identity, or part of a Hadamard matrix where the width grows.
+
+    $$ W = I^* \ (\text{out} \le \text{in}), \qquad
+       W = 2^{-(m-1)/2}\, I^* H_m I^* \ (\text{out} > \text{in}), \quad m = \lceil \log_2 \text{out} \rceil $$
+
+    The Hadamard matrix breaks the symmetry that a plain identity would keep. Not to be mistaken for `zeros`.
+
+    Example:
+        >>> str(zero())
+        'zero'
+
+    References:
+        Zhao, Schäfer & Anandkumar, *ZerO Initialization*, TMLR 2022, algorithm 1.
+    """
+    return ZerO()
+
+
+@named
+def sparse(sparsity: float = 0.9, std: float = 0.01) -> Law:
+    """Normal entries, of which `ceil(sparsity * rows)` in every column are zero.
+
+    Args:
+        sparsity: the share of zeros, from 0 to 1.
+        std: of the others.
+
+    Example:
+        >>> str(sparse(0.75))
+        'sparse(sparsity=0.75)'
+
+    References:
+        Martens, *Deep learning via Hessian-free optimization*, ICML 2010, section 5.
+    """
+    return Sparse(number("sparsity", sparsity), number("std", std))

@@ -1,0 +1,46 @@
+"""Keyed streams: the random numbers of one parameter, a pure function of (seed, name, element index).
+
+A stream is 128 bits: BLAKE2b-128 of the UTF-8 text `"{seed}:{name}"`, read as four little-endian 32-bit words. The
+first two are the key of Philox 4x32-10, the last two the upper half of its counter; the lower half counts blocks of
+four words. Two streams therefore never overlap unless all 128 bits of their hashes agree.
+
+Element `i` of a parameter is made from one 32-bit word. Blocks are dealt out in groups of 16, so that a vector unit
+writes whole registers: element `i` is word `(i % 64) // 16` of block `16 * (i // 64) + i % 16`.
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from struct import unpack
+
+LANES = 16  # Philox blocks computed side by side
+GROUP = 4 * LANES  # elements of one group
+Words = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The stream of one parameter.
+
+    Args:
+        seed: any integer.
+        name: the parameter's name, any text.
+
+    Example:
+        >>> Stream(0, "fc.weight").words()
+        (2436007641, 843782244, 4140873212, 2442156590)
+        >>> Stream(0, "qkv.weight").part(1).name
+        'qkv.weight[1]'
+    """
+
+    seed: int
+    name: str
+
+    def words(self) -> Words:
+        """Key (two words) and upper counter (two words) of this stream."""
+        digest = blake2b(f"{self.seed}:{self.name}".encode(), digest_size=16).digest()
+        k0, k1, c2, c3 = unpack("<4I", digest)
+        return k0, k1, c2, c3
+
+    def part(self, index: int | str) -> "Stream":
+        """The stream of one block of a packed parameter: its name with `[index]` appended."""
+        return Stream(self.seed, f"{self.name}[{index}]")

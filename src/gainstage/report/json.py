@@ -1,0 +1,39 @@
+"""A report as JSON: stable keys, versioned, ASCII."""
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gainstage.check import Report, Severity
+
+VERSION = 1
+
+
+def json_text(report: "Report") -> str:
+    r"""The report as one JSON object, ending in a line break.
+
+    The keys of version 1: `version`, `model`, `parameters`, `sites`, `ok`, `count` (by severity), `findings`
+    (`code`, `name`, `severity`, `where`, `measured`, `expected`, `message`, `fix`), `judged`, `not_judged`.
+    Keys may be added within a version; none changes its meaning. Characters outside ASCII are escaped, so that
+    the text survives any encoding and no name can send an escape sequence to a terminal.
+
+    Args:
+        report: what a check found.
+
+    Returns:
+        Indented JSON.
+
+    Example:
+        >>> import gainstage as gs
+        >>> print(json_text(gs.Report("Net", 10, 3, (), (), ("INI101",))))  # doctest: +ELLIPSIS
+        {
+          "version": 1,
+          "model": "Net",
+        ...
+    """
+    severities: tuple[Severity, ...] = ("error", "warning", "note")
+    body = report.to_json()
+    head = {key: body.pop(key) for key in ("model", "parameters", "sites", "ok")}
+    count = {severity: report.count(severity) for severity in severities}
+    document = {"version": VERSION, **head, "count": count, **body}
+    return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"

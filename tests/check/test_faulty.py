@@ -1,0 +1,23 @@
+"""The right cause first, at the severity that it deserves."""
+
+import pytest
+import torch
+from faulty import FAULTY
+
+import gainstage as gs
+from gainstage.check import RULES
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", FAULTY)
+def test_the_cause_is_named_first(name: str, seed: int) -> None:
+    fault = FAULTY[name]
+    torch.manual_seed(seed)
+    subject = fault.build()
+    report = gs.check(subject.model, subject.example, target=subject.target, loss=subject.loss)
+    assert [(f.code, f.severity) for f in report.findings][:1] == [(fault.code, fault.severity)], str(report)
+    assert report.ok == (fault.severity == "note")
+
+
+def test_every_rule_has_a_fault() -> None:
+    assert {fault.code for fault in FAULTY.values()} == set(RULES)
