@@ -61,8 +61,12 @@ def pointwise(n: int, runs: int) -> None:
     laws = {
         "normal": (init.normal(std=0.02), lambda: nn.init.normal_(w, std=0.02), 1.8),
         "uniform": (init.uniform(-0.1, 0.1), lambda: nn.init.uniform_(w, -0.1, 0.1), 2.0),
-        "truncated normal": (init.truncated_normal(std=0.02), lambda: nn.init.trunc_normal_(w, std=0.02, a=-0.04, b=0.04), 20.0),
-    }  # fmt: skip
+        "truncated normal": (
+            init.truncated_normal(std=0.02),
+            lambda: nn.init.trunc_normal_(w, std=0.02, a=-0.04, b=0.04),
+            20.0,
+        ),
+    }
     for name, (law, theirs, bar) in laws.items():
         times = in_turn(runs if name != "truncated normal" else 3, lambda law=law: init.fill_(w, law, name="w"), theirs)
         line(f"{name}, {n >> 20} M float32", *times, bar)
@@ -85,14 +89,16 @@ def orthogonal(sizes: list[int], runs: int) -> None:
 
 def growth(largest: int, runs: int) -> None:
     print("\nnormal, time per element as the tensor grows, and by threads")
+    w = torch.empty(largest)
     sizes = [n for n in (1 << 20, 1 << 22, 1 << 24, 1 << 26) if n <= largest]
     for n in sizes:
-        (ours,) = in_turn(runs, lambda w=torch.empty(n): init.fill_(w, init.normal(), name="w"))
+        part = w[:n]
+        (ours,) = in_turn(runs, lambda part=part: init.fill_(part, init.normal(), name="w"))
         print(f"  {n >> 20:>4} M elements: {ours / n * 1e9:.2f} ns each")
     threads, alone = torch.get_num_threads(), 0.0
     for count in range(1, threads + 1):
         torch.set_num_threads(count)
-        (ours,) = in_turn(runs, lambda w=torch.empty(largest): init.fill_(w, init.normal(), name="w"))
+        (ours,) = in_turn(runs, lambda: init.fill_(w, init.normal(), name="w"))
         alone = alone or ours
         print(f"  {count} threads: {largest / ours / 1e6:.0f} M/s, {alone / ours:.2f} times one")
 

@@ -1,7 +1,8 @@
-"""Make the model zoos of `tests/helpers` importable, and keep torch from using more threads than the tests have."""
+"""Make the model zoos of `tests/helpers` importable; small models run fastest on one thread."""
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,5 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> None:
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)

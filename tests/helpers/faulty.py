@@ -115,13 +115,14 @@ def zero_weight_behind_a_zero_gate() -> Subject:
     class Gated(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.stem, self.branch, self.head = nn.Linear(20, 32), nn.Linear(32, 32, bias=False), nn.Linear(32, 10)
-            self.gate = nn.Parameter(torch.zeros(()))
+            self.stem, self.head = nn.Linear(20, 32), mlp(3)
+            self.branch = nn.Linear(32, 32, bias=False)
+            self.gate, self.narrow = nn.Parameter(torch.zeros(())), nn.Linear(32, 20)
             nn.init.zeros_(self.branch.weight)
 
         def forward(self, x: Tensor) -> Tensor:
             x = self.stem(x)
-            return self.head(x + self.gate * self.branch(x))
+            return self.head(self.narrow(x + self.gate * self.branch(x)))
 
     return subject(Gated())
 
@@ -279,10 +280,14 @@ def chaotic_tanh() -> Subject:
     return subject(start(mlp(30, nn.Tanh), lambda w: nn.init.normal_(w, std=0.5)))
 
 
-@faulty("BWD302", "warning")
-def deep_batch_norm() -> Subject:
-    layers = [part for _ in range(50) for part in (nn.Linear(64, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU())]
+def batch_norm_mlp(depth: int) -> Subject:
+    layers = [part for _ in range(depth) for part in (nn.Linear(64, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU())]
     return subject(nn.Sequential(nn.Linear(20, 64), *layers, nn.Linear(64, 10)))
+
+
+# Accuracy on digits after 300 steps of Adam: 0.53 to 0.70 at depth 30, 0.11 to 0.13 at depth 50; 0.97 at depth 10.
+FAULTY["batch_norm_30_deep"] = Fault(lambda: batch_norm_mlp(30), "BWD302", "warning")
+FAULTY["batch_norm_50_deep"] = Fault(lambda: batch_norm_mlp(50), "BWD302", "error")
 
 
 @faulty("BWD301", "warning")

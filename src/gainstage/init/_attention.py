@@ -96,5 +96,5 @@ def mimetic(part: str, heads: int = 1, *, pair: str, alpha: float | None = None,
 def _factor(stream: Stream, width: int, alpha: float, beta: float) -> tuple[Tensor, Tensor, Tensor]:
     """Left vectors, square roots of the singular values and right vectors of alpha Z + beta I."""
     z = draw(Normal(0.0, alpha / width**0.5).recipe(), stream, (width, width))
-    u, s, vt = torch.linalg.svd(z + beta * torch.eye(width))
+    u, s, vt = torch.linalg.svd(z + beta * torch.eye(width, dtype=torch.float32, device="cpu"))
     return u, s.sqrt(), vt

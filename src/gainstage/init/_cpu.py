@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import float32, int32, int64, njit, types, uint32, uint64, void
+from numba import float32, int32, int64, njit, types, uint16, uint32, uint64, void
 from numba.extending import intrinsic
 
 from . import _reference as spec
@@ -33,9 +33,10 @@ SQRT_HALF_BITS, MAGNITUDE, TOP = np.int32(spec.SQRT_HALF_BITS), np.int32(0x7FFFF
 
 _words = types.Array(uint32, 1, "C")
 _floats = types.Array(float32, 1, "C")
+_halves = types.Array(uint16, 1, "C")
 
 
-def _compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _compiled(signature: Any = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`njit` with strict IEEE arithmetic, without the GIL, cached on disk where the disk can be written."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +65,7 @@ def _from_bits(typing: Any, x: Any) -> Any:
     return float32(int32), emit
 
 
-@_compiled(void(_words, uint64, int64, uint32, uint32, uint32, uint32))
+@_compiled()
 def _philox(out, group, groups, k0, k1, d0, d1):  # type: ignore[no-untyped-def]
     """The words of `groups` groups from `group` on, in element order."""
     for g in range(groups):
@@ -87,7 +88,7 @@ def _philox(out, group, groups, k0, k1, d0, d1):  # type: ignore[no-untyped-def]
             out[o + 2 * LANES + lane], out[o + 3 * LANES + lane] = x2, x3
 
 
-@_compiled(void(_words, _floats, _floats))
+@_compiled()
 def _uniform(words, out, number):  # type: ignore[no-untyped-def]
     low, span, high = number[0], number[1], number[2]
     for i in range(out.size):
@@ -95,7 +96,7 @@ def _uniform(words, out, number):  # type: ignore[no-untyped-def]
         out[i] = x if x < high else high
 
 
-@_compiled(void(_words, _floats, _floats))
+@_compiled()
 def _normal(words, out, number):  # type: ignore[no-untyped-def]
     mean, std, half, centre = number[0], number[1], number[2], number[3]
     below, above, lowest, highest = number[4], number[5], number[6], number[7]
@@ -136,41 +137,57 @@ def _normal(words, out, number):  # type: ignore[no-untyped-def]
         out[i] = x if x < highest else highest
 
 
-_key = (uint32, uint32, uint32, uint32)
+@_compiled()
+def _to_bfloat16(values, out):  # type: ignore[no-untyped-def]
+    """The upper half of each float32, rounded to nearest even."""
+    for i in range(out.size):
+        bits: Any = _bits(values[i])  # type: ignore[call-arg]
+        out[i] = uint16(uint32(bits + np.int32(0x7FFF) + ((bits >> np.int32(16)) & np.int32(1))) >> uint32(16))
 
 
-@_compiled(void(_floats, int64, int64, int64, int64, types.boolean, _floats, *_key))
-def _runs(out, at, base, stride, run, is_uniform, number, k0, k1, d0, d1):  # type: ignore[no-untyped-def]
-    """Fill `out`, whose element `j` is element `base + (at + j) // run * stride + (at + j) % run` of the stream."""
-    words = np.empty(TILE + GROUP, np.uint32)
-    done = 0
-    while done < out.size:
+@_compiled(void(_floats, _halves, int64, int64, int64, int64, types.boolean, _floats, *(uint32,) * 4))
+def _runs(out, halves, at, base, stride, run, is_uniform, number, k0, k1, d0, d1):  # type: ignore[no-untyped-def]
+    """Fill `out`, or else `halves`: element `j` is `base + (at + j) // run * stride + (at + j) % run` of the stream."""
+    words, values = np.empty(TILE + GROUP, np.uint32), np.empty(TILE, np.float32)
+    done, size = 0, out.size + halves.size
+    while done < size:
         row, column = (at + done) // run, (at + done) % run
         index = base + row * stride + column
         skip = index % GROUP
-        count = min(TILE, run - column, out.size - done)
+        count = min(TILE, run - column, size - done)
         _philox(words, uint64(index // GROUP), (skip + count + GROUP - 1) // GROUP, k0, k1, d0, d1)
+        place = values[:count] if halves.size else out[done : done + count]
         if is_uniform:
-            _uniform(words[skip : skip + count], out[done : done + count], number)
+            _uniform(words[skip : skip + count], place, number)
         else:
-            _normal(words[skip : skip + count], out[done : done + count], number)
+            _normal(words[skip : skip + count], place, number)
+        if halves.size:
+            _to_bfloat16(place, halves[done : done + count])
         done += count
+
+
+_NO_FLOATS, _NO_HALVES = np.empty(0, np.float32), np.empty(0, np.uint16)
 
 
 def fill_runs(
     out: Any, recipe: spec.Recipe, words: Words, base: int = 0, stride: int = 0, run: int = 0, at: int = 0
 ) -> None:
-    """Fill a contiguous float32 NumPy vector with runs of a stream (`run` 0: one run), using torch's number of threads.
+    """Fill a contiguous NumPy vector with runs of a stream (`run` 0: one run), using torch's number of threads.
 
-    Element `j` of `out` becomes element `base + (at + j) // run * stride + (at + j) % run`.
+    Element `j` of `out` becomes element `base + (at + j) // run * stride + (at + j) % run`; a vector of uint16 gets the
+    bits of bfloat16.
     """
-    number = np.array(recipe.numbers, np.float32)
-    run = run or out.size
+    number, run = np.array(recipe.numbers, np.float32), run or out.size
 
     def share(start: int, stop: int) -> None:
-        _runs(out[start:stop], at + start, base, stride, run, recipe.kind == "uniform", number, *words)
+        part = out[start:stop]
+        pair = (part, _NO_HALVES) if out.dtype == np.float32 else (_NO_FLOATS, part)
+        _runs(*pair, at + start, base, stride, run, recipe.kind == "uniform", number, *words)
 
-    parts = max(1, min(torch.get_num_threads(), out.size // WORTH_A_THREAD))
+    parts = min(torch.get_num_threads(), out.size // WORTH_A_THREAD)
+    if parts < 2:
+        share(0, out.size)
+        return
     cuts = [out.size * part // parts // TILE * TILE for part in range(parts)] + [out.size]
     threads = [Thread(target=share, args=cut) for cut in pairwise(cuts[1:])]
     for thread in threads:

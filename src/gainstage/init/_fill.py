@@ -129,7 +129,7 @@ def sample(
 
     if not np.issubdtype(np.dtype(dtype), np.floating):
         raise CannotFill(f"sample draws floating-point numbers; dtype is {dtype!r}. Write dtype='float32'.")
-    tensor = fill_(torch.empty(tuple(shape)), law, seed=seed, name=name, fans=fans)
+    tensor = fill_(torch.empty(tuple(shape), dtype=torch.float32, device="cpu"), law, seed=seed, name=name, fans=fans)
     return tensor.numpy().astype(dtype, copy=False)
 
 

@@ -193,9 +193,9 @@ def _on_float64(phi: Activation) -> Activation:
 
 def _demand_elementwise(phi: Activation) -> None:
     """One entry must depend on that entry alone: permuting, batching and repeating must change nothing."""
-    z = torch.linspace(-3, 3, 14, dtype=torch.float64)
+    z = torch.linspace(-3, 3, 14, dtype=torch.float64, device="cpu")
     y = apply(phi, z)
-    shuffled = torch.tensor([(5 * i) % 14 for i in range(14)])
+    shuffled = torch.tensor([(5 * i) % 14 for i in range(14)], device="cpu")
     other = torch.cat([z[:7], z[:7].flip(0) + 10.0])
     same = (
         torch.equal(apply(phi, z), y)

@@ -52,7 +52,7 @@ def _reflect_(g: Tensor) -> Tensor:
 def _product(v: Tensor) -> Tensor:
     """The first columns of H_0 H_1 ... H_{k-1} with H_j = I - v_j v_j'."""
     tall, short = v.shape
-    q = torch.zeros(tall, short)
+    q = torch.zeros(tall, short, dtype=torch.float32, device="cpu")
     q.diagonal().fill_(1.0)
     for start in reversed(range(0, short, _BLOCK)):
         block = v[start:, start : start + _BLOCK]

@@ -10,7 +10,7 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from . import _attention, _orthogonal, _patterns, _pointwise, _scaling
+from . import _attention, _classical, _depth, _orthogonal, _patterns, _scaling, _truncated
 from ._fans import fans
 from ._fill import fill_
 from ._gain import calculate_gain
@@ -107,12 +107,12 @@ def orthogonal_(
 
 def lecun_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator = None) -> Tensor:
     """In place: the law `lecun_normal`."""
-    return _drawn(tensor, _scaling.lecun_normal(gain), generator)
+    return _drawn(tensor, _classical.lecun_normal(gain), generator)
 
 
 def lecun_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator = None) -> Tensor:
     """In place: the law `lecun_uniform`."""
-    return _drawn(tensor, _scaling.lecun_uniform(gain), generator)
+    return _drawn(tensor, _classical.lecun_uniform(gain), generator)
 
 
 def variance_scaling_(
@@ -130,27 +130,27 @@ def truncated_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, cut: float = 2.0, generator: Generator = None
 ) -> Tensor:
     """In place: the law `truncated_normal`, whose result has the standard deviation `std`."""
-    return _drawn(tensor, _pointwise.truncated_normal(mean, std, cut), generator)
+    return _drawn(tensor, _truncated.truncated_normal(mean, std, cut), generator)
 
 
 def small_normal_(tensor: Tensor, std: float = 0.02, generator: Generator = None) -> Tensor:
     """In place: the law `small_normal`."""
-    return _drawn(tensor, _scaling.small_normal(std), generator)
+    return _drawn(tensor, _depth.small_normal(std), generator)
 
 
 def scaled_normal_(tensor: Tensor, n_layers: int, sigma: float = 0.02, generator: Generator = None) -> Tensor:
     """In place: the law `scaled_normal`."""
-    return _drawn(tensor, _scaling.scaled_normal(n_layers, sigma), generator)
+    return _drawn(tensor, _depth.scaled_normal(n_layers, sigma), generator)
 
 
 def gpt2_residual_(tensor: Tensor, n_layers: int, generator: Generator = None) -> Tensor:
     """In place: the law `gpt2_residual`."""
-    return _drawn(tensor, _scaling.gpt2_residual(n_layers), generator)
+    return _drawn(tensor, _depth.gpt2_residual(n_layers), generator)
 
 
 def fixup_(tensor: Tensor, n_branches: int, n_weights: int = 2, generator: Generator = None) -> Tensor:
     """In place: the law `fixup`."""
-    return _drawn(tensor, _scaling.fixup(n_branches, n_weights), generator)
+    return _drawn(tensor, _depth.fixup(n_branches, n_weights), generator)
 
 
 def delta_orthogonal_(

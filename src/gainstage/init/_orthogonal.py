@@ -218,7 +218,7 @@ def at_centre(matrix: Tensor, shape: Shape) -> Tensor:
     """The kernel of `shape` with `matrix` at its centre; a 2-D shape is the matrix itself."""
     if len(shape) == 2:
         return matrix
-    kernel = torch.zeros(tuple(shape))
+    kernel = torch.zeros(tuple(shape), dtype=torch.float32, device="cpu")
     centre = kernel
     for n in reversed(shape[2:]):
         centre = centre.select(-1, n // 2)

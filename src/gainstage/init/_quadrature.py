@@ -42,8 +42,8 @@ def gaussian_mean(f: Activation, variance: float = 1.0, mean: float = 0.0) -> fl
         (0.398942, 4.0)
     """
     if variance == 0.0:
-        return float(apply(f, torch.tensor([mean], dtype=torch.float64)))
-    grid = torch.arange(-_REACH, _REACH + _PANEL / 2, _PANEL, dtype=torch.float64)
+        return float(apply(f, torch.tensor([mean], dtype=torch.float64, device="cpu")))
+    grid = torch.arange(-_REACH, _REACH + _PANEL / 2, _PANEL, dtype=torch.float64, device="cpu")
     left, right, total, tolerance = grid[:-1], grid[1:], 0.0, 0.0
 
     def integrals(left: Tensor, right: Tensor) -> Tensor:
@@ -94,10 +94,10 @@ def gaussian_product_mean(
         return gaussian_mean(f, variance_f) * gaussian_mean(g, variance_g)
     c, s = max(-1.0, min(1.0, correlation)), sqrt(max(0.0, 1.0 - correlation * correlation))
     sigma_f, sigma_g = sqrt(variance_f), sqrt(variance_g)
-    kinks = torch.tensor(_KINKS, dtype=torch.float64)
+    kinks = torch.tensor(_KINKS, dtype=torch.float64, device="cpu")
     cuts = kinks / sigma_f
     if s < 0.5 and c != 0.0:  # where u fixes v up to s, a kink of g is a bend of that width in the integral over v
-        bends = torch.tensor([-8.0, -3.0, -1.0, 1.0, 3.0, 8.0], dtype=torch.float64) * s
+        bends = torch.tensor([-8.0, -3.0, -1.0, 1.0, 3.0, 8.0], dtype=torch.float64, device="cpu") * s
         cuts = torch.cat([cuts, (kinks[:, None] / sigma_g + bends).flatten() / c])
     z, weight = _nodes(cuts[None])
     outer = weight[0] * apply(f, sigma_f * z[0])
@@ -134,7 +134,7 @@ def apply(f: Activation, z: Tensor) -> Tensor:
 
 def _nodes(kinks: Tensor, nodes: int = _NODES, panel: float = _PANEL, reach: float = _REACH) -> tuple[Tensor, Tensor]:
     """Points and weights of E[f(z)] for a standard normal, a row for each row of `kinks`, which no panel has inside."""
-    grid = torch.arange(-reach, reach + panel / 2, panel, dtype=torch.float64)
+    grid = torch.arange(-reach, reach + panel / 2, panel, dtype=torch.float64, device="cpu")
     edges = torch.cat([grid.expand(len(kinks), -1), kinks.clamp(-reach, reach)], 1).sort(1).values
     z, weight = _panels(edges[:, :-1], edges[:, 1:], nodes)
     return z.flatten(1), weight.flatten(1)
@@ -155,9 +155,9 @@ def _lobatto(n: int) -> tuple[Tensor, Tensor]:
     They include the ends, so that a jump cannot hide between an end and the first point; the ends are drawn in by
     1e-10, so that a jump *at* an end, where most activations have theirs, is not seen by either side.
     """
-    k = torch.arange(1, n - 2, dtype=torch.float64)
+    k = torch.arange(1, n - 2, dtype=torch.float64, device="cpu")
     beta = torch.sqrt(k * (k + 2) / ((2 * k + 1) * (2 * k + 3)))  # of the Jacobi polynomials (1, 1) (Golub-Welsch)
-    one = torch.ones(1, dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64, device="cpu")
     x = torch.cat([-one, torch.linalg.eigvalsh(torch.diag(beta, 1) + torch.diag(beta, -1)), one])
     before, legendre = torch.ones_like(x), x
     for degree in range(1, n - 1):

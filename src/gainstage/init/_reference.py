@@ -149,4 +149,4 @@ def _sqrt(w: Tensor) -> Tensor:
 
 
 def _float(x: float) -> Tensor:
-    return torch.tensor(x, dtype=torch.float32)
+    return torch.tensor(x, dtype=torch.float32, device="cpu")

@@ -19,7 +19,7 @@ Run = tuple[int, int, int, int]  # base, stride, length of a run, number of runs
 
 def draw(recipe: Recipe, stream: Stream, shape: Sequence[int]) -> Tensor:
     """A whole tensor of `shape`, float32 on the CPU."""
-    out = torch.empty(tuple(shape))
+    out = torch.empty(tuple(shape), dtype=torch.float32, device="cpu")
     write_(out, recipe, stream, shape, (0,) * len(shape))
     return out
 
@@ -63,10 +63,11 @@ def _write_runs(flat: Tensor, recipe: Recipe, words: Words, base: int, stride: i
             return
     from ._cpu import fill_runs as on_cpu
 
-    if flat.device.type == "cpu" and flat.dtype == torch.float32:
-        on_cpu(flat.numpy(), recipe, words, base, stride, length)
+    if flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.bfloat16):
+        memory = flat.numpy() if flat.dtype == torch.float32 else flat.view(torch.uint16).numpy()
+        on_cpu(memory, recipe, words, base, stride, length)
         return
-    buffer = torch.empty(min(PIECE, flat.numel()))
+    buffer = torch.empty(min(PIECE, flat.numel()), dtype=torch.float32, device="cpu")
     for start in range(0, flat.numel(), PIECE):
         piece = flat[start : start + PIECE]
         part = buffer[: piece.numel()]
@@ -79,7 +80,7 @@ def _write_by_slabs(
 ) -> None:
     """Strided memory: through a buffer that holds as much of the outermost axes as fits."""
     if target.numel() <= PIECE:
-        buffer = torch.empty(target.shape)
+        buffer = torch.empty(target.shape, dtype=torch.float32, device="cpu")
         write_(buffer, recipe, stream, shape, offset)
         target.copy_(buffer)
         return

@@ -8,45 +8,73 @@ from gainstage.init import fill_
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._plan import Plan
 
+Work = list[tuple[str, Tensor, Assignment]]
+
 
 def apply(plan: Plan, model: nn.Module, *, seed: int = 0) -> None:
     """Fill the parameters of `model` in place, each from its own keyed stream `(seed, name)`.
 
     The values depend on nothing else: not on the order, the device, other parameters or the global random state.
+    Everything is checked before anything is written. Laws that are made whole (orthogonal matrices) may still run out
+    of memory, so they come first and can be undone; element by element nothing can fail, and an interrupt waits for
+    the end.
 
     Raises:
         GainstageError: a parameter of the plan is missing in the model, has another shape or has no data, or a law
             cannot fill it. The model is then as it was.
     """
+    whole, pointwise = _checked(plan, model)
+    before: list[tuple[Tensor, Tensor]] = []
+    try:
+        for work in whole:
+            before.append((work[1], work[1].clone()))
+            _fill(work, seed)
+    except BaseException:
+        with torch.no_grad():
+            for tensor, values in before:
+                tensor.copy_(values)
+        raise
+    interrupt: KeyboardInterrupt | None = None
+    for work in pointwise:
+        try:
+            _fill(work, seed)
+        except KeyboardInterrupt as error:
+            interrupt = error
+            _fill(work, seed)
+    if interrupt:
+        raise interrupt
+
+
+def _checked(plan: Plan, model: nn.Module) -> tuple[Work, Work]:
+    """What is to be filled: by laws that are made whole, and by laws of single elements."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    work: list[tuple[str, Tensor, Assignment]] = []
+    whole: Work = []
+    pointwise: Work = []
     for name, assignment in plan.items():
         if assignment.law is None:
             continue
         if name not in parameters:
             raise GainstageError(
-                f"the plan is for {plan.model} with a parameter {name!r}, which this model does not have"
+                f"the plan is for {plan.model} with a parameter {name!r}, which this {type(model).__name__} does not "
+                "have; make a plan for it with gs.plan(model, example)"
             )
-        parameter = parameters[name].detach()
-        if tuple(parameter.shape) != plan.shapes[name]:
+        tensor = parameters[name].detach()
+        if tuple(tensor.shape) != plan.shapes[name]:
             raise GainstageError(
-                f"{name!r} has shape {tuple(parameter.shape)}, the plan was made for {plan.shapes[name]}; "
+                f"{name!r} has shape {tuple(tensor.shape)}, the plan was made for {plan.shapes[name]}; "
                 "make a new plan with gs.plan(model, example)"
             )
-        if parameter.is_meta:
+        if tensor.is_meta:
             raise GainstageError(f"{name!r} is on the meta device; call model.to_empty(device=...) before plan.apply")
-        target = parameter.transpose(-1, -2) if assignment.transposed else parameter
-        assignment.law.check(tuple(target.shape), assignment.fans)
-        work.append((name, target, assignment))
-    before: list[tuple[Tensor, Tensor]] = []
-    try:
-        with torch.no_grad():
-            for name, target, assignment in work:
-                before.append((target, target.clone()))
-                assert assignment.law is not None
-                fill_(target, assignment.law, seed=seed, name=name, fans=assignment.fans)
-    except BaseException:
-        with torch.no_grad():
-            for target, values in before:
-                target.copy_(values)
-        raise
+        single = assignment.law.concrete(tuple(tensor.shape), assignment.fans).recipe() is not None
+        if assignment.transposed and not single:
+            tensor = tensor.transpose(-1, -2)
+        assignment.law.check(tuple(tensor.shape), assignment.fans)
+        (pointwise if single else whole).append((name, tensor, assignment))
+    return whole, pointwise
+
+
+def _fill(work: tuple[str, Tensor, Assignment], seed: int) -> None:
+    name, tensor, assignment = work
+    if assignment.law is not None:
+        fill_(tensor, assignment.law, seed=seed, name=name, fans=assignment.fans)

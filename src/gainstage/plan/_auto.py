@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import log, prod, sqrt
 
 from gainstage import init
@@ -33,11 +34,15 @@ class _Auto:
         self.made: dict[str, Assignment] = {}
         self.variance: dict[str, float] = {}  # times fan_in
         self.levels = Levels(self.graph, self.choose, self.norm_scale)
-        self.in_chain: dict[int, tuple[Chain, int]] = {}
-        self.critical: dict[int, float] = {}  # gain of a tanh-like chain, by its first site
-        for chain in reversed(context.chains):
+        self.reads_chain: dict[int, tuple[Chain, int]] = {}  # the chain whose activation a weight reads, and from where
+        self.writes_chain: dict[int, Chain] = {}  # the chain whose activation reads a weight
+        self.critical: dict[Chain, float] = {}
+        for chain in context.chains:
             if len(chain.sites) >= DEEP and (self._mirrors(chain) or chain.tanh_like):
-                self.in_chain |= {site: (chain, position) for position, site in enumerate(chain.sites)}
+                self.reads_chain |= {b: (chain, a) for a, b in pairwise(chain.sites)}
+                self.writes_chain |= dict.fromkeys(chain.sites[:-1], chain)
+                if chain.tanh_like:
+                    self.critical[chain] = critical_gain(chain.phi, len(chain.sites))
 
     def run(self) -> dict[str, Assignment]:
         self.levels.run()
@@ -66,9 +71,8 @@ class _Auto:
         if call.family == "embedding":
             return self.variance[name]
         reads = level * self._coverage(site, call)
-        if site in self.in_chain and self.in_chain[site][0].odd_part and self.in_chain[site][1] > 0:
-            chain, position = self.in_chain[site]
-            reads = self.levels.level(chain.sites[position - 1])  # mirrored units read the difference, which is linear
+        if site in self.reads_chain and (before := self.reads_chain[site])[0].odd_part:
+            reads = self.levels.level(before[1])  # mirrored units read the difference, which is linear
         if self.made[name].role.startswith("embedding"):
             return self.variance[name] * call.fans.fan_in * reads
         writes = self.variance[name] * reads
@@ -79,7 +83,7 @@ class _Auto:
     def _assign(self, site: int, call: WeightCall, level: float) -> tuple[Assignment, float]:
         if call.family == "embedding":
             return self._table(site, call)
-        if site in self.in_chain:
+        if site in self.reads_chain or site in self.writes_chain:
             return self._chained(site, call, level)
         target, role, reason = self._target(site)
         if role.startswith("weight into"):
@@ -213,32 +217,34 @@ class _Auto:
         return int(self.graph.sites[site].argument(6, "groups", 1)) if self.graph.weights[site].family == "conv" else 1
 
     def _chained(self, site: int, call: WeightCall, level: float) -> tuple[Assignment, float]:
-        chain, position = self.in_chain[site]
-        first, last = position == 0, position == len(chain.sites) - 1
-        target, role, reason = self._target(site)
+        """A weight of a deep plain chain, or of two where the activation changes at it."""
+        before, origin = self.reads_chain.get(site, (None, site))
+        after = self.writes_chain.get(site)
+        target, role, reason = self._target(site) if after is None else (1.0, self._plain_role(site), "")
+        odd = before.odd_part if before else None
+        if before and before is after:
+            gain = 1.0 if odd else self.critical[before]
+        else:
+            gain = sqrt(target / (self.levels.level(origin) if odd else max(level, 1e-12)))
+        gain = _rounded(gain)
+        chain = after or before
+        assert chain is not None  # the caller saw to it
         depth = len(chain.sites)
-        if chain.odd_part:
-            gain = 1 / sqrt(level) if first else (sqrt(target) if last else 1.0) / chain.odd_part
-            law = init.mirrored(gain=_rounded(gain), rows=not last, columns=not first)
+        if odd or (after and after.odd_part):
+            law = init.mirrored(_rounded(gain / (odd or 1.0)), rows=bool(after and after.odd_part), columns=bool(odd))
             why = (
                 f"{depth} plain weights in a row: mirrored units cancel the kink of {chain.name}, "
                 "so the network starts linear and isometric"
             )
-            variance = gain**2 * (1.0 if first else chain.odd_part**2)
         else:
-            if first:
-                self.critical[site] = critical_gain(chain.phi, depth)
-            inner = self.critical[chain.sites[0]]
-            gain = _rounded(1 / sqrt(level) if first else sqrt(target / level) if last else inner)
             kernel = prod(self.graph.shapes[call.weight.site][2:]) > 1
-            law = init.delta_orthogonal(gain, scale="fan_in") if kernel else init.orthogonal(gain, scale="fan_in")
+            law = (init.delta_orthogonal if kernel else init.orthogonal)(gain, scale="fan_in")
             why = (
                 f"{depth} plain weights in a row with {chain.name}: orthogonal at the edge of chaos keeps signal and "
                 "gradient alike at any depth"
             )
-            variance = gain**2
-        reason = f"{why}; {reason}" if last and reason else why
-        return Assignment(role, law, reason, call.fans, call.transposed), variance
+        reason = f"{why}; {reason}" if reason else why
+        return Assignment(role, law, reason, call.fans, call.transposed), gain**2
 
 
 def coverage(graph: Graph, site: int, call: WeightCall) -> float:

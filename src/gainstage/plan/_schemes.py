@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gainstage import init
 from gainstage.errors import GainstageError
-from gainstage.init import Law
+from gainstage.init import Fans, Law
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._context import Context
 from gainstage.plan._others import other_assignment
@@ -79,8 +79,11 @@ def _one(context: Context, parameter: str, uses: list[Use], law: Law, scheme: st
     if scheme == "gpt2" and branch:
         count = context.stream_sizes[branch.stream]
         law, reason = law.scaled(count**-0.5), f"{reason}: last weight of one of {count} residual branches"
-    gated = use.gates > 1
-    return Assignment(use.slot, init.blocks((law,) * use.gates) if gated else law, reason, use.fans, use.transposed)
+    fans, parts = use.fans, use.gates
+    packed = context.attention_roles.get(use.site, "").count(",") + 1
+    if packed > 1 and fans and fans.fan_out % packed == 0:  # queries, keys and values in one tensor
+        fans, parts = Fans(fans.fan_in, fans.fan_out / packed), packed
+    return Assignment(use.slot, init.blocks((law,) * parts) if parts > 1 else law, reason, fans, use.transposed)
 
 
 def _bias(context: Context, use: Use, scheme: str) -> Assignment:

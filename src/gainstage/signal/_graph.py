@@ -68,6 +68,7 @@ class Graph:
             ):
                 constant.add(site.index)
         self.constant = frozenset(constant)
+        self._regions: dict[int, dict[int, Tensor]] = {}
         self.weights: dict[int, WeightCall] = {}
         for site in tape.sites:
             if site.kind == "op" and (call := weight_call(site, self.shapes, self.constant)):
@@ -145,11 +146,17 @@ class Graph:
             if site.kind == "op" and self.normalizes(site.index):
                 found.add(site.index)
                 if site.op not in NORMS:
-                    origins = [self.source(ref) for ref in self.data(site.index)]
-                    start = min(origins)
+                    start = min(self._before_centring(self.source(ref)) for ref in self.data(site.index))
                     between = range(start + 1, site.index)
                     found.update(j for j in between if self.depends(site.index, j) and self.depends(j, start))
         return frozenset(found)
+
+    def _before_centring(self, index: int) -> int:
+        """What a mean was subtracted from at this site; the site itself where none was."""
+        reads = self.data(index)
+        if self.sites[index].op == "sub" and len(reads) == 2 and self.sites[self.source(reads[1])].op == "mean":
+            return self.source(reads[0])
+        return index
 
     # --- parameters ----------------------------------------------------------------------------------------------
 
@@ -255,6 +262,8 @@ class Graph:
         However it is written (`F.gelu`, `x * sigmoid(x)`, powers and tanh), the values are those of the composite
         function, found by calling the same functions again. Pooling hands the values on.
         """
+        if index in self._regions:
+            return self._regions[index]
         values = {index: POINTS}
         todo = sorted(self.consumers[index])
         while todo:
@@ -267,6 +276,7 @@ class Graph:
             if value is not None:
                 values[current] = value
                 todo = sorted({*todo, *self.consumers[current]})
+        self._regions[index] = values
         return values
 
     def activation(self, index: int) -> int | None:

@@ -1,6 +1,7 @@
 """The tape as text: the variance-propagation check of the textbooks, for any model, in 80 columns."""
 
 from math import isfinite, isnan, log10
+from textwrap import fill
 
 from gainstage.signal._graph import Graph
 from gainstage.signal._tape import Site, Tape
@@ -98,4 +99,4 @@ def _summary(tape: Tape, rows: list[Site]) -> str:
     loss = "" if tape.loss is None else f", {'surrogate ' if tape.surrogate else ''}loss {tape.loss:.4g}"
     samples = f", {tape.batch} samples" if tape.batch else ""
     weights = len(Graph(tape).weights)
-    return f"{tape.model}: {len(rows)} layers, {weights} of them with weights{samples}{loss}"
+    return fill(f"{tape.model}: {len(rows)} layers, {weights} with weights{samples}{loss}", 80)

@@ -35,6 +35,7 @@ class Site:
         forward: moments of the first output; None for views, parameters, integers and meta tensors.
         backward: moments of the gradient with respect to it; None where no gradient arrives.
         function: what was called.
+        inputs: the outputs that this site reads, in the order of the call.
     """
 
     index: int
@@ -50,11 +51,10 @@ class Site:
     forward: Moments | None = None
     backward: Moments | None = None
     function: Any = field(default=None, repr=False, compare=False)
+    inputs: tuple[Ref, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def inputs(self) -> tuple[Ref, ...]:
-        """The outputs that this site reads, in the order of the call."""
-        return tuple(_refs((self.args, self.kwargs)))
+    def __post_init__(self) -> None:
+        self.inputs = tuple(_refs((self.args, self.kwargs)))
 
     @property
     def is_leaf(self) -> bool:

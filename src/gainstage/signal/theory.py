@@ -18,7 +18,8 @@ from torch import Tensor
 
 from gainstage.errors import GainstageError
 from gainstage.init import activation, gaussian_mean, gaussian_product_mean
-from gainstage.init._quadrature import Activation  # the type only
+
+Activation = Callable[[Tensor], Tensor]
 
 _SMALLEST, _LARGEST = 1e-16, 1e12  # a mean square beyond these has vanished or exploded
 
@@ -178,8 +179,8 @@ class MeanField:
         Returns:
             `[n, n]`, float64.
         """
-        f, n, s = self._function, len(covariance), covariance.double()
-        products = torch.empty(n, n, dtype=torch.float64)
+        f, n, s = self._function, len(covariance), covariance.double().cpu()
+        products = torch.empty(n, n, dtype=torch.float64, device="cpu")
         for i in range(n):
             for j in range(i + 1):
                 a, b = float(s[i, i]), float(s[j, j])

@@ -2,9 +2,19 @@
 
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from gainstage.signal._calls import DROPOUTS
+
+_OFF = {
+    getattr(room, name + suffix)
+    for room in (torch, F)
+    for name in DROPOUTS - {"native_dropout"}
+    for suffix in ("", "_")
+    if hasattr(room, name + suffix)
+}
 
 
 class Quiet(TorchFunctionMode):
@@ -20,11 +30,10 @@ class Quiet(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "").rstrip("_")
-        if name in DROPOUTS and name != "native_dropout":
+        if func in _OFF:
             self.used = True
             return args[0] if args else kwargs["input"]
-        if name == "scaled_dot_product_attention":
+        if func is F.scaled_dot_product_attention:
             if len(args) > 4 and args[4]:
                 self.used, args = True, (*args[:4], 0.0, *args[5:])
             elif kwargs.get("dropout_p"):
