@@ -46,7 +46,15 @@ def linear() -> Subject:
 
 @healthy
 def dropout_mlp() -> Subject:
-    parts = [nn.Linear(20, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 10)]
+    parts = [
+        nn.Linear(20, 64),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(64, 64),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(64, 10),
+    ]
     return classifier(nn.Sequential(*parts), 20)
 
 
@@ -81,7 +89,9 @@ def lenet() -> Subject:
 @healthy
 def small_cnn() -> Subject:
     convs = [nn.Conv2d(3, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2)]
-    return classifier(nn.Sequential(*convs, nn.Flatten(), nn.Linear(32 * 36, 64), nn.ReLU(), nn.Linear(64, 10)), 3, 32, 32)
+    return classifier(
+        nn.Sequential(*convs, nn.Flatten(), nn.Linear(32 * 36, 64), nn.ReLU(), nn.Linear(64, 10)), 3, 32, 32
+    )
 
 
 @healthy
@@ -89,9 +99,13 @@ def vgg_bn() -> Subject:
     layers: list[nn.Module] = []
     width = 3
     for out in (16, 16, 0, 32, 32, 0, 64, 64, 0):
-        layers += [nn.Conv2d(width, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU(True)] if out else [nn.MaxPool2d(2)]
+        layers += (
+            [nn.Conv2d(width, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU(True)] if out else [nn.MaxPool2d(2)]
+        )
         width = out or width
-    return classifier(nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 16, 64), nn.ReLU(), nn.Linear(64, 10)), 3, 32, 32)
+    return classifier(
+        nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 16, 64), nn.ReLU(), nn.Linear(64, 10)), 3, 32, 32
+    )
 
 
 class Basic(nn.Module):
@@ -100,7 +114,9 @@ class Basic(nn.Module):
         self.conv1, self.bn1 = nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b)
         self.conv2, self.bn2 = nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b)
         self.relu = nn.ReLU(inplace=True)
-        self.down = nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b)) if a != b else nn.Identity()
+        self.down = (
+            nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b)) if a != b else nn.Identity()
+        )
         if zero:
             nn.init.zeros_(self.bn2.weight)
 
@@ -231,7 +247,14 @@ def unet() -> Subject:
 
 @healthy
 def conv1d_classifier() -> Subject:
-    convs = [nn.Conv1d(2, 16, 5, 2), nn.ReLU(), nn.Conv1d(16, 32, 5, 2), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten()]
+    convs = [
+        nn.Conv1d(2, 16, 5, 2),
+        nn.ReLU(),
+        nn.Conv1d(16, 32, 5, 2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+    ]
     return classifier(nn.Sequential(*convs, nn.Linear(32, 5)), 2, 64, classes=5)
 
 
@@ -358,7 +381,9 @@ def diffusion() -> Subject:
 
 
 class LastStep(nn.Module):
-    def __init__(self, cell: type[nn.RNNBase], layers: int = 1, packed: bool = False, bidirectional: bool = False) -> None:
+    def __init__(
+        self, cell: type[nn.RNNBase], layers: int = 1, packed: bool = False, bidirectional: bool = False
+    ) -> None:
         super().__init__()
         self.embed = nn.Embedding(200, 16)
         self.rnn = cell(16, 32, layers, batch_first=True, dropout=0.1 * (layers > 1), bidirectional=bidirectional)

@@ -64,9 +64,20 @@ language(
     vocab_size=500, d_model=64, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
     decoder_attention_heads=4, encoder_ffn_dim=128, decoder_ffn_dim=128,
 )  # fmt: skip
+language(
+    "DebertaV2", "DebertaV2ForMaskedLM",
+    **SMALL, **WORDS, relative_attention=True, position_biased_input=False, pos_att_type=["c2p", "p2c"],
+)  # fmt: skip
+language("Mamba", "MambaForCausalLM", hidden_size=64, num_hidden_layers=4, vocab_size=500, state_size=8)
+language("Gemma2", "Gemma2ForCausalLM", **SMALL, **WORDS, num_key_value_heads=2, head_dim=16)
 vision("ViT", **SMALL, image_size=32, patch_size=8)
 vision("DeiT", **SMALL, image_size=32, patch_size=8)
 vision("Beit", **SMALL, image_size=32, patch_size=8)
 vision("ConvNext", hidden_sizes=[16, 32, 64, 64], depths=[2, 2, 2, 2], patch_size=2)
+vision("ResNet", embedding_size=16, hidden_sizes=[32, 64, 64, 64], depths=[3, 4, 6, 3])
+HUGGING_FACE["resnet_50"] = HUGGING_FACE.pop("resnet")
 vision("ResNet", embedding_size=16, hidden_sizes=[16, 32, 64, 64], depths=[2, 2, 2, 2], layer_type="basic")
+vision("Segformer", hidden_sizes=[16, 32, 40, 64], depths=[1, 1, 1, 1], num_attention_heads=[1, 2, 4, 8])
+vision("MobileNetV2", depth_multiplier=0.25, image_size=32)
+vision("PoolFormer", hidden_sizes=[16, 32, 40, 64], depths=[2, 2, 2, 2])
 vision("Swin", image_size=32, patch_size=2, embed_dim=24, depths=[2, 2], num_heads=[2, 4], window_size=4)

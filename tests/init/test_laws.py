@@ -131,7 +131,7 @@ def test_mean_and_standard_deviation(law, mean, std):
 
 
 @given(st.floats(-3, 3), st.floats(0.1, 3), st.floats(-2.5, 2.4), st.floats(0.05, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_truncated_normal_stays_in_its_window(mean, std, low, width):
     """And has the mean of the closed form, to 6 standard errors (2e-9)."""
     a, b = mean + low * std, mean + (low + width) * std
@@ -159,7 +159,7 @@ def test_windows_deep_in_a_tail():
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 7), st.sampled_from([0, 1, -1]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_blocks_are_their_laws_in_their_own_streams(parts, height, width, dim):
     laws = [init.he_normal().scaled(i + 1) if i % 3 else init.zeros() for i in range(parts)]
     block = (height, width)

@@ -22,7 +22,7 @@ from gainstage.init._stream import Stream
 words = Stream(0, "fc.weight").words()
 laws = {"normal": init.normal(0.1, 0.02), "uniform": init.uniform(-0.3, 0.6),
         "truncated": init.truncated_normal(std=0.1), "lopsided": init.trunc_normal(0.1, 1.3, -1, 1.4)}
-places = [(9000, 0, 0, 9000), (9000, 2**36 + 77, 0, 9000), (1200, 5, 1000, 300), (7, 100, 0, 7)]
+places = [(5000, 0, 0, 5000), (5000, 2**36 + 77, 0, 5000), (600, 5, 1000, 200), (7, 100, 0, 7)]
 same = {}
 for name, law in laws.items():
     for n, base, stride, length in places:

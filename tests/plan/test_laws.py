@@ -198,10 +198,10 @@ def test_every_parameter_is_in_the_plan_with_role_and_reason() -> None:
     assert all(a.role and a.reason and a.role != "unknown" for a in plan.values())
 
 
-@pytest.mark.parametrize(
-    "scheme",
-    "torch xavier_normal xavier_uniform he_normal he_uniform lecun_normal orthogonal gpt2 zeros constant normal uniform".split(),
-)
+SCHEMES = ("torch", "xavier_normal", "xavier_uniform", "he_normal", "he_uniform", "lecun_normal", "orthogonal", "gpt2")
+
+
+@pytest.mark.parametrize("scheme", [*SCHEMES, "zeros", "constant", "normal", "uniform"])
 def test_classical_schemes_treat_every_weight_alike(scheme: str) -> None:
     model = nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
     plan = gs.initialize(model, X, scheme=scheme)
@@ -225,3 +225,27 @@ def test_packed_attention_weights_get_the_fans_of_each_part() -> None:
 def test_an_unknown_scheme_is_refused_with_the_nearest() -> None:
     with pytest.raises(gs.GainstageError, match="did you mean 'he_normal'"):
         gs.plan(mlp(nn.ReLU, 3), X, scheme="he_norml")
+
+
+def test_structured_laws_follow_the_use_of_a_weight_whatever_way_it_is_stored() -> None:
+    class Deep(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            shapes = [(64, 32), *[(32, 32)] * 10]
+            self.turned = nn.ParameterList(nn.Parameter(torch.randn(shape)) for shape in shapes)  # (in, out)
+            self.plain = nn.ParameterList(nn.Parameter(torch.randn(b, a)) for a, b in [(32, 32)] * 3)  # (out, in)
+            self.head = nn.Linear(32, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for weight in self.turned:
+                x = torch.relu(x @ weight)
+            for weight in self.plain:
+                x = torch.relu(x @ weight.t())
+            return self.head(x)
+
+    model = Deep()
+    plan = gs.initialize(model, X)
+    assert plan["turned.1"].transposed
+    assert not plan["plain.0"].transposed
+    with torch.no_grad():
+        assert float((model(X) + model(-X)).abs().max()) < 1e-3 * float(model(X).abs().max())

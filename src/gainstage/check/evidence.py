@@ -13,7 +13,7 @@ from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
 from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
-from gainstage.signal import Branch, Graph, Moments, Ref, Tape, branches
+from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, branches
 from gainstage.signal._structure import tensors_in
 from gainstage.signal._subject import Loss
 
@@ -68,6 +68,20 @@ class Evidence:
         return self.tape.sites[index].op.split("_")[0] in ("lstm", "gru", "rnn")
 
     @cached_property
+    def one_key(self) -> set[int]:
+        """The weight sites that make queries and keys of attention over a single key, which gives them no gradient."""
+        found: set[int] = set()
+        for attention in attentions(self.graph):
+            if attention.logits is not None:
+                keys = self.graph.shapes[attention.logits][-1]
+            else:
+                key = self.tape.sites[attention.site].argument(1, "key")
+                keys = self.graph.shapes[key.site][-2]
+            if keys == 1:
+                found |= {*attention.queries, *attention.keys}
+        return found
+
+    @cached_property
     def weights(self) -> list[Weight]:
         """The parameters that multiply or look up a signal, in the order of their first use."""
         return weights_of(self)
@@ -102,7 +116,7 @@ class Evidence:
 
     @cached_property
     def outputs(self) -> list[int]:
-        """The sites that made the model's outputs: real, one row a sample, and with a gradient if there is one at all."""
+        """The sites that made the model's outputs: real, one row a sample, with a gradient if there is one at all."""
         found = []
         for index in dict.fromkeys(self.made_by(ref.site) for ref in self.tape.outputs):
             site = self.tape.sites[index]
@@ -160,7 +174,9 @@ class Evidence:
     def before_zero_heads(self, index: int) -> int:
         """Behind an output head whose weight is zero, the signal that it reads: such a head is a usual start."""
         zero = {site for weight in self.weights if weight.zero for site in weight.sites}
-        while (feeds := self.feeds(index)) and (self.forward(index).mean_square == 0 or self.graph.source(Ref(index)) in zero):
+        while (feeds := self.feeds(index)) and (
+            self.forward(index).mean_square == 0 or self.graph.source(Ref(index)) in zero
+        ):
             index = feeds[0]
         return index
 

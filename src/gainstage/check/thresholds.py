@@ -11,7 +11,7 @@ class Threshold(float):
 
     why: str
 
-    def __new__(cls, value: float, why: str) -> "Threshold":
+    def __new__(cls, value: float, why: str) -> "Threshold":  # noqa: D102
         number = super().__new__(cls, value)
         number.why = why
         return number
@@ -21,35 +21,35 @@ class Threshold(float):
 
 COLLAPSE_WARNING = Threshold(
     1e-7,
-    "Variance between samples over mean square at the output. Digits: 0.96 at 3e-3, 0.93 at 3e-5, 0.87 to 0.92 at 2e-6, "
-    "0.71 to 0.74 at 3e-8 (ReLU, 6, 8, 10, 12 layers). Lowest of the zoo: 1e-4 (autoencoder).",
+    "Variance between samples over mean square at the output. Digits: 0.96 at 3e-3, 0.93 at 3e-5, 0.87 to 0.92 at "
+    "2e-6, 0.71 to 0.74 at 3e-8 (ReLU, 6, 8, 10, 12 layers). Lowest of the zoo: 1e-4 (autoencoder).",
 )
 COLLAPSE_ERROR = Threshold(
     1e-12,
-    "float32 rounds at 6e-8, so from (6e-8)^2 = 4e-15 on samples differ by rounding only. Digits: 0.24 to 0.36 at 2e-14 "
-    "(ReLU, 20 layers), 0.17 to 0.20 at 9e-14 (tanh, 30), 0.10 = chance at 2e-15 (ReLU, 30).",
+    "float32 rounds at 6e-8, so from (6e-8)^2 = 4e-15 on samples differ by rounding only. Digits: 0.24 to 0.36 at "
+    "2e-14 (ReLU, 20 layers), 0.17 to 0.20 at 9e-14 (tanh, 30), 0.10 = chance at 2e-15 (ReLU, 30).",
 )
 VANISHING_WARNING = Threshold(
     1e-10,
-    "Variance between samples at the input of the output head over that of the model's input (or 1 if that is larger). "
-    "Digits: 0.96 at 4e-4, 0.93 at 1e-6, 0.43 to 0.55 at 4e-12 (ReLU, 10 layers, He times 0.7, 0.5, 0.25). Lowest of "
-    "the zoo: 1e-5 (tied language model).",
+    "Variance between samples at the input of the output head over that of the model's input (or 1 if that is "
+    "larger). Digits: 0.96 at 4e-4, 0.93 at 1e-6, 0.43 to 0.55 at 4e-12 (ReLU, 10 layers, He times 0.7, 0.5, 0.25)."
+    " Lowest of the zoo: 1e-5 (tied language model).",
 )
 VANISHING_ERROR = Threshold(1e-14, "Digits: 0.10 to 0.26 at 4e-16 (ReLU, 10 layers, He times 0.15).")
 EXPLOSION_WARNING = Threshold(
     100.0,
-    "RMS at the output head over that of the input (or 1 if that is larger). Digits: 0.72 at 200, 0.65 at 4000 (ReLU, "
-    "10 layers, He times 1.5 and 2), against 0.96. Highest of the zoo: 2.",
+    "RMS at the output head over that of the input (or 1 if that is larger). Digits: 0.72 at 200, 0.65 at 4000 "
+    "(ReLU, 10 layers, He times 1.5 and 2), against 0.96. Highest of the zoo: 2.",
 )
 EXPLOSION_ERROR = Threshold(
     1e6,
-    "A loss and a gradient of this size: one step of plain SGD at learning rate 1e-3 changes the output by far more than "
-    "its own level, and float16 has overflowed (65504).",
+    "A loss and a gradient of this size: one step of plain SGD at learning rate 1e-3 changes the output by far more"
+    " than its own level, and float16 has overflowed (65504).",
 )
 DEAD_SHARE = Threshold(
     0.8,
-    "Share of units that are 0 for every sample. Correlated samples switch off half of the units in deep ReLU networks "
-    "that do train (He, 50 layers: 0.4). Highest of the zoo: 0.62 (a squeeze of 8 units).",
+    "Share of units that are 0 for every sample. Correlated samples switch off half of the units in deep ReLU "
+    "networks that do train (He, 50 layers: 0.4). Highest of the zoo: 0.62 (a squeeze of 8 units).",
 )
 DEAD_SAMPLES = Threshold(
     32, "Samples times positions that a unit must be 0 for: a unit that is on half of the time is missed with 2^-32."
@@ -59,15 +59,15 @@ DEAD_UNITS = Threshold(
 )
 SATURATED_WARNING = Threshold(
     0.5,
-    "Share of entries in the flat part of a tanh or sigmoid; SageMaker Debugger's limit of a layer. Highest of the zoo: "
-    "0.02; a standard normal before tanh gives 0.008.",
+    "Share of entries in the flat part of a tanh or sigmoid; SageMaker Debugger's limit of a layer. Highest of the "
+    "zoo: 0.02; a standard normal before tanh gives 0.008.",
 )
 SATURATED_ERROR = Threshold(0.98, "Of the gradient that arrives, less than 1 in 50 entries passes this site.")
 GROWTH_WARNING = Threshold(
     30.0,
-    "Mean square of a residual stream at its last branch over that at its middle branch. Branches that add the same "
-    "variance each, as in every pre-norm network, give 2, and 4 where they add fully correlated amounts; branches that "
-    "double it give 2^(n/2). Highest of the zoo: 3.",
+    "Mean square of a residual stream at its last branch over that at its middle branch. Branches that add the same"
+    " variance each, as in every pre-norm network, give 2, and 4 where they add fully correlated amounts; branches "
+    "that double it give 2^(n/2). Highest of the zoo: 3.",
 )
 GROWTH_BRANCHES = Threshold(8, "Fewer branches show no law of growth.")
 GROWTH_ERROR = Threshold(1e8, "A branch is drowned in rounding (float32: 6e-8 of the RMS, bfloat16 far earlier).")
@@ -76,9 +76,9 @@ GROWTH_ERROR = Threshold(1e8, "A branch is drowned in rounding (float32: 6e-8 of
 
 GRADIENT_VANISHING_WARNING = Threshold(
     1e-3,
-    "Largest ||g|| ||W|| over the first quarter of the depth, over the same of the last quarter. The product does not "
-    "change when a weight is scaled and the change is undone elsewhere. Digits: 0.9 at 2e-2, 0.19 to 0.59 at 5e-4 (tanh, "
-    "20 layers), 0.3 at 4e-6 (ReLU, 20). Lowest of the zoo: 0.3.",
+    "Largest ||g|| ||W|| over the first quarter of the depth, over the same of the last quarter. The product does "
+    "not change when a weight is scaled and the change is undone elsewhere. Digits: 0.9 at 2e-2, 0.19 to 0.59 at "
+    "5e-4 (tanh, 20 layers), 0.3 at 4e-6 (ReLU, 20). Lowest of the zoo: 0.3.",
 )
 GRADIENT_VANISHING_ERROR = Threshold(1e-7, "Digits: 0.10 = chance at 1e-8 (GELU, 20 layers) and 7e-9 (ReLU, 30).")
 GRADIENT_EXPLODING_WARNING = Threshold(
@@ -87,8 +87,16 @@ GRADIENT_EXPLODING_WARNING = Threshold(
     "Highest of the zoo: 5.",
 )
 GRADIENT_EXPLODING_ERROR = Threshold(1e3, "Digits: 0.12 at 3000 (orthogonal tanh, gain 5, 20 layers); chance is 0.10.")
+GRADIENT_RESIDUAL_SLACK = Threshold(
+    200.0,
+    "In networks with residual branches the limits of an exploding gradient are this much wider. ResNets with batch "
+    "normalization that train well have ratios of 90, 400 and 1,700 at 50, 101 and 152 layers (widths 32 to 64), where "
+    "a plain network of the same ratio does not train: the skip path keeps a usable gradient.",
+)
 GRADIENT_DEPTH = Threshold(4, "Weights on the longest path: with fewer there is no first and last quarter.")
-UNTRAINED_ERROR = Threshold(0.5, "Share of the trainable numbers that get no gradient: most of the model stays as it is.")
+UNTRAINED_ERROR = Threshold(
+    0.5, "Share of the trainable numbers that get no gradient: most of the model stays as it is."
+)
 
 # --- initialization ------------------------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ def gaussian_product_mean(
     if s < 0.5 and c != 0.0:  # where u fixes v up to s, a kink of g is a bend of that width in the integral over v
         bends = torch.tensor([-8.0, -3.0, -1.0, 1.0, 3.0, 8.0], dtype=torch.float64, device="cpu") * s
         cuts = torch.cat([cuts, (kinks[:, None] / sigma_g + bends).flatten() / c])
-    z, weight = _nodes(cuts[None])
+    z, weight = _nodes(cuts[None], panel=1.0, reach=9.0)
     outer = weight[0] * apply(f, sigma_f * z[0])
     if s < 1e-7:
         return float((outer * apply(g, sigma_g * c * z[0])).sum())

@@ -93,11 +93,10 @@ class Context:
         if self.graph.weights[site].family == "embedding":
             return False
         leaves = self.graph.activation(site)
-        if leaves is None:
-            return False
-        kinds = {fate.kind for fate in self.graph.fates(leaves)} | {fate.kind for fate in self.graph.fates(site)}
-        reaches = leaves in self.graph.outputs or "output" in kinds or self._softmax_is_output(leaves)
-        return reaches and kinds <= {"output", "loss", "softmax", "activation"}
+        last = site if leaves is None else leaves
+        kinds = {fate.kind for fate in self.graph.fates(last)}
+        reaches = kinds & {"output", "loss"} or self._softmax_is_output(last)
+        return bool(reaches) and kinds <= {"output", "loss", "softmax"}
 
     def _softmax_is_output(self, site: int) -> bool:
         softmaxes = [fate.site for fate in self.graph.fates(site) if fate.kind == "softmax"]

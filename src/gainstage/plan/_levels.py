@@ -7,7 +7,7 @@ from math import isfinite, log2, pi, sqrt
 import torch
 from torch import Tensor
 
-from gainstage.signal import Graph, Site
+from gainstage.signal import Graph, Ref, Site
 from gainstage.signal._calls import ADDS, DROPOUTS, ELEMENTWISE, MATMULS, NORMS, PRODUCTS, RECURRENT, SPLITS
 
 Z = torch.linspace(-6.0, 6.0, 1201, dtype=torch.float64)  # a standard normal, and its weights
@@ -42,8 +42,8 @@ class Signal:
 class Levels:
     """Signals of all sites, found in execution order; `choose(site, level in)` gives the level behind a weight.
 
-    Weights, activations and normalizations follow theory; for what lies between (pooling, attention, masks) the ratio
-    that the tape measured is taken over.
+    Weights, activations and normalizations follow theory. An average (pooling, attention) counts as its input: how much
+    less it is depends on how alike the averaged positions are. For all else the ratio that the tape measured is kept.
     """
 
     graph: Graph
@@ -107,10 +107,16 @@ class Levels:
             return Signal(site.index, mean + sqrt(max(variance, 0.0)) * Z)
         if site.op in PRODUCTS and len(reads) == 2 and site.op != "div":
             return _normal(site.index, reads[0].mean_square * reads[1].mean_square)
-        if site.op in MATMULS and len(reads) == 2:
-            return _normal(site.index, measured * reads[0].mean_square * reads[1].mean_square)
         if site.op == "scaled_dot_product_attention":
-            return _normal(site.index, measured * reads[-1].mean_square)
+            return _normal(site.index, self.level(site.argument(2, "value").site))
+        if site.op in _AVERAGES:
+            return _normal(site.index, first.mean_square)
+        if site.op in MATMULS and len(reads) == 2:
+            by_softmax = [self._of_softmax(ref) for ref in self.graph.data(site.index)]
+            levels = [signal.mean_square for signal in reads]
+            if any(by_softmax):
+                return _normal(site.index, levels[by_softmax.index(False)] if False in by_softmax else levels[0])
+            return _normal(site.index, measured * levels[0] * levels[1])
         if site.op in ("softmax", "sigmoid", "log_softmax") and site.forward:
             return _normal(site.index, site.forward.mean_square)
         average = sum(signal.mean_square for signal in reads) / len(reads)
@@ -130,12 +136,13 @@ class Levels:
             return 1.0
         if site.op in MATMULS and len(known) == 2:
             reference = known[0] * known[1]
-        elif site.op == "scaled_dot_product_attention":
-            reference = known[-1]
         else:
             reference = sum(known) / len(known)
         ratio = site.forward.mean_square / reference if reference > 0 else 1.0
         return ratio if isfinite(ratio) else 1.0
+
+    def _of_softmax(self, ref: Ref) -> bool:
+        return self.graph.sites[self.graph.source(ref)].op == "softmax"
 
     def _measured(self, index: int) -> float | None:
         """The measured mean square of a site, or of what a view shows."""
@@ -145,6 +152,7 @@ class Levels:
         return site.forward.mean_square if site.forward else None
 
 
+_AVERAGES = frozenset({"mean"} | {f"{kind}avg_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)})
 # Stationary mean square of h for gates and candidates at level 1, forget bias 1, independent steps:
 # LSTM E[s^2]E[tanh(c)^2] with E[c^2] = E[s^2]E[tanh^2] / (1 - E[s(1+z)^2]); GRU E[s^2]E[tanh^2] / (1 - E[s^2]).
 _RECURRENT_LEVEL = {"lstm": 0.06, "gru": 0.16, "rnn_tanh": 0.4, "rnn_relu": 1.0}

@@ -36,6 +36,8 @@ def other_assignment(context: Context, uses: list[Use], norm_scale: Callable[[in
         return _recurrent(context, use)
     if use.slot == "added table":
         return Assignment("position embedding", init.normal(0.0, 0.02), "small beside the signal that it is added to")
+    if use.slot == "attention bias":
+        return Assignment(use.slot, init.normal(0.0, 0.02), "small: attention starts without a preference")
     if use.slot == "token":
         return Assignment(
             "learned token", init.normal(0.0, 0.02), "one more position of the sequence; small breaks ties"

@@ -13,7 +13,7 @@ class Use:
 
     Attributes:
         slot: `weight`, `table` (embedding), `bias`, `norm scale`, `norm shift`, `recurrent weight`,
-            `recurrent input weight`, `recurrent projection`, `recurrent bias`, `learned scale`, `added table`, `token`,
+            `recurrent input weight`, `recurrent projection`, `recurrent bias`, `learned scale`, `added table`, `attention bias`, `token`,
             `activation slope`, `reparameterized` (the weight is computed from it) or `other`.
         site: where.
         fans: of a weight, as it is used there.
@@ -62,7 +62,7 @@ def uses(graph: Graph) -> dict[str, list[Use]]:
                     found[behind].append(use)
             elif call and ref == call.weight:
                 slot = "table" if call.family == "embedding" else "weight"
-                found[name].append(Use(slot, site.index, call.fans, call.transposed))
+                found[name].append(Use(slot, site.index, call.fans, graph.stored_transposed(call)))
             elif call and ref == call.bias:
                 found[name].append(Use("bias", site.index))
             elif name in norm_names:
@@ -101,4 +101,6 @@ def _slot(graph: Graph, index: int, ref: Ref) -> str:
         return "bias" if wide <= 1 and source in graph.weights else "added table"
     if op in ("mul", "div"):
         return "learned scale"
+    if op in ("scaled_dot_product_attention", "softmax"):
+        return "attention bias"
     return "token" if op in ("cat", "stack", "where") else "other"

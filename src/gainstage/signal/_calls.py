@@ -19,9 +19,13 @@ POOLS = frozenset(
 RECURRENT = frozenset(
     {"lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
 )
+LOSSES = frozenset(
+    {"cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "l1_loss"}
+    | {"smooth_l1_loss", "huber_loss", "kl_div", "ctc_loss", "cosine_embedding_loss", "triplet_margin_loss"}
+)
 ADDS = frozenset({"add", "sub", "rsub"})
 PRODUCTS = frozenset({"mul", "div", "truediv", "multiply"})
-MATMULS = frozenset({"matmul", "mm", "bmm", "einsum", "baddbmm"})
+MATMULS = frozenset({"matmul", "mm", "bmm", "einsum", "baddbmm", "_grouped_mm", "grouped_mm"})
 
 # Elementwise functions of one tensor, and of several when all come from one place.
 ELEMENTWISE = (
@@ -146,7 +150,7 @@ def _is_weight(ref: object, shapes: dict[int, tuple[int, ...]], constant: frozen
 
 
 def _product(site: Site, shapes: dict[int, tuple[int, ...]], constant: frozenset[int]) -> WeightCall | None:
-    tensors = [ref for ref in site.inputs if len(shapes[ref.site]) > 0]
+    tensors = site.inputs[-2:] if site.op == "baddbmm" else site.inputs[:2]
     if len(tensors) != 2:
         return None
     weights = [ref for ref in tensors if _is_weight(ref, shapes, constant)]

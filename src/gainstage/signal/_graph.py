@@ -12,6 +12,7 @@ from gainstage.signal._calls import (
     ADDS,
     DROPOUTS,
     ELEMENTWISE,
+    LOSSES,
     MATMULS,
     NORMS,
     POOLS,
@@ -161,9 +162,9 @@ class Graph:
     # --- parameters ----------------------------------------------------------------------------------------------
 
     def parameter_of(self, ref: Ref) -> str | None:
-        """The parameter behind an argument, through views; None where it is computed."""
+        """The parameter behind an argument, through views and look-ups; None where it is computed."""
         index = ref.site
-        while self.sites[index].kind == "view":
+        while self.sites[index].kind == "view" or self.sites[index].op in _LOOKUPS:
             index = self.sites[index].inputs[0].site
         return self.sites[index].path if self.sites[index].kind == "parameter" else None
 
@@ -174,6 +175,14 @@ class Graph:
             return shape[-1], 1
         swapped = call.transposed or call.family == "conv_transpose"
         return (shape[-1], shape[-2]) if call.transposed else (shape[1], shape[0]) if swapped else (shape[0], shape[1])
+
+    def stored_transposed(self, call: WeightCall) -> bool:
+        """Whether the parameter behind a weight is stored as (in, out), views between it and the call counted."""
+        index, turns = call.weight.site, 0
+        while self.sites[index].kind == "view":
+            turns += self.sites[index].op in _TURNS
+            index = self.sites[index].inputs[0].site
+        return call.transposed ^ bool(turns % 2)
 
     def parameters_behind(self, ref: Ref) -> list[str]:
         """All parameters that an argument is computed from (weight norm, masks, quantization)."""
@@ -202,8 +211,7 @@ class Graph:
             site = self.sites[index]
             constants = [ref for ref in site.inputs if self.parameters_behind(ref) and ref.site in self.constant]
             if site.op in ("mul", "add") and len(constants) == 1:
-                name = self.parameter_of(constants[0]) or self.parameters_behind(constants[0])[0]
-                yield ("scale" if site.op == "mul" else "shift"), name
+                yield ("scale" if site.op == "mul" else "shift"), self.parameter_of(constants[0])
             elif site.kind != "view":
                 return
 
@@ -231,7 +239,7 @@ class Graph:
 
     def _fate(self, index: int) -> str:
         site = self.sites[index]
-        if site.kind == "loss":
+        if site.kind == "loss" or site.op in LOSSES:
             return "loss"
         if site.dtype.startswith(("int", "bool", "uint")):
             return ""
@@ -312,6 +320,8 @@ class Graph:
         return call_again(site, lambda ref: values[ref.site])
 
 
+_TURNS = frozenset({"t", "T", "mT", "H", "mH", "transpose", "permute", "adjoint", "swapaxes", "swapdims"})
+_LOOKUPS = frozenset({"getitem", "index_select", "gather", "take_along_dim"})
 POINTS = torch.linspace(-4.0, 4.0, 81, dtype=torch.float64)
 
 

@@ -60,7 +60,7 @@ def identical(evidence: Evidence) -> Iterator[Finding]:
             weight.name,
             measured=f"{sum(groups)} of {total} units have an identical twin{value}",
             expected="no two units alike",
-            message="equal weights and equal gradients: these units compute the same and stay equal throughout training",
+            message="equal weights and equal gradients: these units compute the same and stay equal",
             fix=evidence.fix(f"draw {weight.name} at random: gs.initialize(model, example)", [weight.name]),
         )
 

@@ -119,6 +119,7 @@ def vanishing(evidence: Evidence) -> Iterator[Finding]:
         return
     end = max(ends, key=lambda i: evidence.forward(i).variance_between)
     origin, level = evidence.origin(end, vanished), evidence.forward(end).variance_between / variance
+    factor = level ** (0.5 / max(evidence.depth[end], 1))
     yield Finding(
         "FWD202",
         "vanishing-signal",
@@ -126,8 +127,8 @@ def vanishing(evidence: Evidence) -> Iterator[Finding]:
         evidence.tape.sites[origin].name,
         measured=f"variance between samples falls to {level:.1e} of the input's before the output head",
         expected=f"above {VANISHING_WARNING:.0e}",
-        message=f"over {evidence.depth[end]} layers the signal shrinks by {level ** (0.5 / max(evidence.depth[end], 1)):.2g} "
-        "a layer: the weights are too small for their fan-in",
+        message=f"over {evidence.depth[end]} layers the signal shrinks by {factor:.2g} a layer: "
+        "the weights are too small for their fan-in",
         fix=evidence.fix(_ALL),
     )
 

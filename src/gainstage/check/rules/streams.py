@@ -61,7 +61,7 @@ def growth(evidence: Evidence) -> Iterator[Finding]:
     """
     for stream, levels in levels_of(evidence):
         first, middle, last = levels[0], levels[len(levels) // 2], levels[-1]
-        if not last > GROWTH_WARNING * middle > 0:
+        if not last > GROWTH_WARNING * max(first, middle) > 0:
             continue
         names = [w.name for w in evidence.weights if set(w.sites) & {branch.last for branch in stream}]
         yield Finding(
@@ -69,8 +69,8 @@ def growth(evidence: Evidence) -> Iterator[Finding]:
             "stream-growth",
             "error" if last > GROWTH_ERROR * first else "warning",
             evidence.tape.sites[stream[-1].add].name,
-            measured=f"mean square {first:.2g} after the first of {len(stream)} branches, {middle:.2g} after the middle, "
-            f"{last:.2g} after the last",
+            measured=f"mean square {first:.2g} after the first of {len(stream)} branches, {middle:.2g} after the "
+            f"middle, {last:.2g} after the last",
             expected=f"last over middle below {GROWTH_WARNING:.0f}; it is {last / middle:.3g}",
             message="the branches multiply the stream instead of adding to it: "
             f"by {(last / middle) ** (1 / (len(stream) - 1 - len(stream) // 2)):.2g} each",

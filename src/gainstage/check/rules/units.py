@@ -139,7 +139,12 @@ def saturated(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _hidden_squash(evidence: Evidence, site: Site) -> bool:
-    if site.op not in _SQUASHES or site.forward is None or site.forward.saturated != site.forward.saturated or not site.forward.count:
+    if (
+        site.op not in _SQUASHES
+        or site.forward is None
+        or site.forward.saturated != site.forward.saturated
+        or not site.forward.count
+    ):
         return False
     fates = {fate.kind for fate in evidence.graph.fates(site.index)}
     return bool(fates & {"weight", "norm", "add"}) and not fates & {"gate", "output", "loss"}
