@@ -209,6 +209,17 @@ def test_a_rule_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert why(gs.check(nn.Linear(2, 2), torch.randn(4, 2)))["ZZZ999"] == "no reason"
 
 
+def test_a_rule_that_fails_is_named_and_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(evidence: object) -> object:
+        yield 1 / 0
+
+    monkeypatch.setitem(RULES, "AAA000", Rule("AAA000", "fails", "note", "", fails))
+    subject = tiny("constant_weights")
+    report = gs.check(subject.model, subject.example)
+    assert "ZeroDivisionError" in why(report)["AAA000"]
+    assert report.findings[0].code == "INI101"
+
+
 # --- folding -----------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from faulty import FAULTY
 
 import gainstage as gs
 from gainstage.check import RULES
+from gainstage.check._engine import FAILED
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -17,6 +18,7 @@ def test_the_cause_is_named_first(name: str, seed: int) -> None:
     report = gs.check(subject.model, subject.example, target=subject.target, loss=subject.loss)
     assert [(f.code, f.severity) for f in report.findings][:1] == [(fault.code, fault.severity)], str(report)
     assert report.ok == (fault.severity == "note")
+    assert not [n for n in report.not_judged if FAILED in n.why]
 
 
 def test_every_rule_has_a_fault() -> None:

@@ -6,6 +6,7 @@ from healthy import HEALTHY
 from healthy_hf import HUGGING_FACE
 
 import gainstage as gs
+from gainstage.check._engine import FAILED
 
 ZOO = {**HEALTHY, **HUGGING_FACE}
 
@@ -23,6 +24,7 @@ def test_a_healthy_model_is_passed(name: str) -> None:
         report = gs.check(subject.model, example, **given)
         said = [f"{f.code} {f.severity} {f.where}: {f.measured}" for f in report.findings if f.severity != "note"]
         assert said == [], (seed, with_loss)
+        assert not [n for n in report.not_judged if FAILED in n.why]
 
 
 def test_the_zoo_is_large_enough_to_mean_something() -> None:

@@ -12,6 +12,8 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.findings import Finding, NotJudged, Report
 from gainstage.signal._subject import Loss
 
+FAILED = "the rule itself failed"
+
 
 def check(
     model: nn.Module,
@@ -70,6 +72,9 @@ def check(
             findings += rule.function(evidence)
         except NotMeasured as reason:
             not_judged.append(NotJudged(rule.code, rule.name, str(reason)))
+        except Exception as error:  # a fault of the rule must not hide what the others found
+            why = f"{FAILED}: {type(error).__name__}: {error}; please report this model"
+            not_judged.append(NotJudged(rule.code, rule.name, why))
         else:
             judged.append(rule.code)
     return Report(

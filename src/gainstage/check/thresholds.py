@@ -65,9 +65,9 @@ SATURATED_WARNING = Threshold(
 SATURATED_ERROR = Threshold(0.98, "Of the gradient that arrives, less than 1 in 50 entries passes this site.")
 GROWTH_WARNING = Threshold(
     30.0,
-    "Mean square of a residual stream at its last branch over that at its middle branch. Branches that add the same"
-    " variance each, as in every pre-norm network, give 2, and 4 where they add fully correlated amounts; branches "
-    "that double it give 2^(n/2). Highest of the zoo: 3.",
+    "Mean square of a residual stream at its last branch over that at its first and at its middle branch. Branches "
+    "that add the same variance each, as in every pre-norm network, give 2, and 4 where they add fully correlated "
+    "amounts; branches that double it give 2^(n/2). Highest of the zoo: 3.",
 )
 GROWTH_BRANCHES = Threshold(8, "Fewer branches show no law of growth.")
 GROWTH_ERROR = Threshold(1e8, "A branch is drowned in rounding (float32: 6e-8 of the RMS, bfloat16 far earlier).")
@@ -84,14 +84,14 @@ GRADIENT_VANISHING_ERROR = Threshold(1e-7, "Digits: 0.10 = chance at 1e-8 (GELU,
 GRADIENT_EXPLODING_WARNING = Threshold(
     50.0,
     "The same ratio. Digits: 0.91 at 3, 0.78 at 11, 0.23 at 120 (orthogonal tanh, gain 2 and 3, 10 to 20 layers). "
-    "Highest of the zoo: 5.",
+    "Highest of the zoo without residual branches: 5.",
 )
 GRADIENT_EXPLODING_ERROR = Threshold(1e3, "Digits: 0.12 at 3000 (orthogonal tanh, gain 5, 20 layers); chance is 0.10.")
 GRADIENT_RESIDUAL_SLACK = Threshold(
     200.0,
-    "In networks with residual branches the limits of an exploding gradient are this much wider. ResNets with batch "
-    "normalization that train well have ratios of 90, 400 and 1,700 at 50, 101 and 152 layers (widths 32 to 64), where "
-    "a plain network of the same ratio does not train: the skip path keeps a usable gradient.",
+    "In networks with residual branches the limits of an exploding gradient are this much wider. ResNets with batch"
+    " normalization that train well have ratios of 90, 400 and 1,700 at 50, 101 and 152 layers (widths 32 to 64), "
+    "where a plain network of the same ratio does not train: the skip path keeps a usable gradient.",
 )
 GRADIENT_DEPTH = Threshold(4, "Weights on the longest path: with fewer there is no first and last quarter.")
 UNTRAINED_ERROR = Threshold(

@@ -8,7 +8,7 @@ from math import log, prod, sqrt
 from gainstage import init
 from gainstage.init import Law
 from gainstage.plan._assignment import Assignment
-from gainstage.plan._chains import Chain, critical_gain
+from gainstage.plan._chains import Chain, activation_function, calm_level, critical_gain
 from gainstage.plan._context import Context
 from gainstage.plan._levels import Levels
 from gainstage.plan._others import other_assignment
@@ -127,7 +127,16 @@ class _Auto:
             norm = self.graph.sites[next(f.site for f in self.graph.fates(site))].op
             norm = norm if norm.endswith("norm") else "normalization"
             return 1.0, f"weight into {norm}", f"scale-free: the {norm} that follows divides the scale away"
-        return 1.0, self._plain_role(site), ""
+        return self._calm(site)
+
+    def _calm(self, site: int) -> tuple[float, str, str]:
+        """Level 1 in front of an activation, less in front of one that turns over within a standard normal."""
+        role = self._plain_role(site)
+        if not self.graph.activation_name(site) or self.graph.activation(site) is None:
+            return 1.0, role, ""
+        level = calm_level(activation_function(self.graph, site))
+        why = f"a level of {level:.2g}, where the activation is steep but does not fold the signal over"
+        return level, role, "" if level == 1 else why
 
     def _plain_role(self, site: int) -> str:
         activation, leaves = self.graph.activation_name(site), self.graph.activation(site)

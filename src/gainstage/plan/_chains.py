@@ -66,7 +66,7 @@ def _by_activation(graph: Graph, row: list[int]) -> Iterator[Chain]:
     for end in range(1, len(row)):
         if end == len(row) - 1 or not torch.allclose(values[end], values[start], atol=1e-9):
             odd_part, tanh_like = _character(values[start])
-            phi = _function(graph, row[start])
+            phi = activation_function(graph, row[start])
             yield Chain(
                 tuple(row[start : end + 1]),
                 graph.activation_name(row[start]) or "no activation",
@@ -83,7 +83,8 @@ def _values(graph: Graph, index: int) -> Tensor:
     return graph.region(index)[leaves]
 
 
-def _function(graph: Graph, index: int) -> Activation:
+def activation_function(graph: Graph, index: int) -> Activation:
+    """What happens to a weight's output up to the site where everything elementwise leaves, to be called again."""
     leaves = graph.activation(index)
     path = [i for i in sorted(graph.region(index)) if i != index]
 
@@ -125,6 +126,31 @@ def critical_gain(phi: Activation, depth: int) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if _gradient_factor(phi, middle, depth) < 2.72 else (low, middle)
     return low
+
+
+def calm_level(phi: Activation) -> float:
+    r"""The largest mean square q, at most 1, at which a layer at most doubles the gradient's.
+
+    A layer that keeps the level q has $\sigma_w^2 = q / \mathbb{E}[\phi(\sqrt q z)^2]$, so it multiplies the mean square
+    of the gradient by $\chi(q) = q\, \mathbb{E}[\phi'(\sqrt q z)^2] / \mathbb{E}[\phi(\sqrt q z)^2]$. For the usual
+    activations $\chi(1) < 2$; a fast oscillation such as $\sin(30 z)$ must be read where it is still nearly linear.
+
+    References:
+        Sitzmann et al., *Implicit Neural Representations with Periodic Activation Functions*, NeurIPS 2020.
+    """
+
+    def factor(q: float) -> float:
+        z = q**0.5 * Z
+        level = normal_mean(phi(z).square())
+        return q * normal_mean(_slope(phi)(z).square()) / level if level > 0 else 0.0
+
+    if not factor(1.0) > 2:
+        return 1.0
+    low, high = -30.0, 0.0  # of log2 q
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if factor(2.0**middle) <= 2 else (low, middle)
+    return float(2.0**low)
 
 
 def _gradient_factor(phi: Activation, gain: float, depth: int) -> float:

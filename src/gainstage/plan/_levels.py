@@ -134,10 +134,8 @@ class Levels:
         known = [level for level in inputs if level is not None]
         if site.forward is None or not known:
             return 1.0
-        if site.op in MATMULS and len(known) == 2:
-            reference = known[0] * known[1]
-        else:
-            reference = sum(known) / len(known)
+        product = site.op in MATMULS and len(known) == 2
+        reference = known[0] * known[1] if product else sum(known) / len(known)
         ratio = site.forward.mean_square / reference if reference > 0 else 1.0
         return ratio if isfinite(ratio) else 1.0
 

@@ -1,5 +1,6 @@
 """From a model and a batch to a plan, and from the plan to the weights."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -55,6 +56,8 @@ def _plan(model: nn.Module, graph: Graph, scheme: str | Law) -> Plan:
     for name in tape.unused:
         assignments[name] = Assignment("unused", None, "no operation reads it on this example: left as it is")
     shapes = {name: tuple(parameters[name].shape) for name in assignments}
+    for name in [name for name, shape in shapes.items() if 0 in shape]:
+        assignments[name] = replace(assignments[name], law=None, reason="has no elements")
     return Plan(tape.model, str(scheme), assignments, shapes, dict(tape.ties))
 
 

@@ -17,3 +17,5 @@ from gainstage.signal._subject import Subject as Subject
 from gainstage.signal._tape import Ref as Ref
 from gainstage.signal._tape import Site as Site
 from gainstage.signal._tape import Tape as Tape
+from gainstage.signal.theory import MeanField as MeanField
+from gainstage.signal.theory import critical_line as critical_line
