@@ -75,6 +75,16 @@ def test_deep_tanh_nets_start_orthogonal_at_the_edge_of_chaos() -> None:
     assert tape["96"].forward.variance_between / tape["96"].forward.mean_square > 0.5
 
 
+def test_deep_sigmoid_nets_start_as_pairs_that_act_like_tanh() -> None:
+    model = mlp(nn.Sigmoid, 30)
+    plan = gs.initialize(model, X)
+    assert plan["2.weight"].law.name == "mirrored"
+    tape = gs.record(model, X)
+    assert tape["56"].forward.variance_between / tape["56"].forward.mean_square > 0.5
+    gradients = [tape[str(2 * i)].backward.mean_square for i in range(29)]
+    assert max(gradients) / min(gradients) < 10
+
+
 def test_an_odd_width_falls_back_to_a_random_start() -> None:
     plan = gs.plan(mlp(nn.ReLU, 12, width=63), X)
     assert plan["2.weight"].law == init.he_normal()

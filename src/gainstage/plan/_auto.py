@@ -10,7 +10,7 @@ from gainstage.init import Law
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._chains import Chain, activation_function, calm_level, critical_gain
 from gainstage.plan._context import Context
-from gainstage.plan._levels import Levels
+from gainstage.plan._levels import Levels, Z, normal_mean
 from gainstage.plan._others import other_assignment
 from gainstage.signal import Branch, Graph, WeightCall
 
@@ -36,13 +36,12 @@ class _Auto:
         self.levels = Levels(self.graph, self.choose, self.norm_scale)
         self.reads_chain: dict[int, tuple[Chain, int]] = {}  # the chain whose activation a weight reads, and from where
         self.writes_chain: dict[int, Chain] = {}  # the chain whose activation reads a weight
-        self.critical: dict[Chain, float] = {}
+        self.gain: dict[Chain, float] = {}
         for chain in context.chains:
-            if len(chain.sites) >= DEEP and (self._mirrors(chain) or chain.tanh_like):
+            if len(chain.sites) >= DEEP and self._is_structured(chain):
                 self.reads_chain |= {b: (chain, a) for a, b in pairwise(chain.sites)}
                 self.writes_chain |= dict.fromkeys(chain.sites[:-1], chain)
-                if chain.tanh_like:
-                    self.critical[chain] = critical_gain(chain.phi, len(chain.sites))
+                self.gain[chain] = 1 / chain.slope if chain.slope else critical_gain(chain.phi, len(chain.sites))
 
     def run(self) -> dict[str, Assignment]:
         self.levels.run()
@@ -71,8 +70,8 @@ class _Auto:
         if call.family == "embedding":
             return self.variance[name]
         reads = level * self._coverage(site, call)
-        if site in self.reads_chain and (before := self.reads_chain[site])[0].odd_part:
-            reads = self.levels.level(before[1])  # mirrored units read the difference, which is linear
+        if site in self.reads_chain:
+            reads = self._read_of_pairs(*self.reads_chain[site], reads)
         if self.made[name].role.startswith("embedding"):
             return self.variance[name] * call.fans.fan_in * reads
         writes = self.variance[name] * reads
@@ -209,14 +208,19 @@ class _Auto:
         name = self.graph.parameter_of(self.graph.weights[table].weight)
         return any(use.slot == "weight" for use in self.context.uses.get(name or "", ()))
 
-    def _mirrors(self, chain: Chain) -> bool:
+    def _is_structured(self, chain: Chain) -> bool:
         calls = [self.graph.weights[site] for site in chain.sites]
-        even = all(self.graph.units(call)[0] % 2 == 0 for call in calls[:-1])
-        plain = all(
+        known = all(
             c.family in ("linear", "matmul", "conv") and self._groups(s) == 1
             for s, c in zip(chain.sites, calls, strict=True)
         )
-        return chain.odd_part is not None and even and plain and self._separate(chain)
+        even = all(self.graph.units(call)[0] % 2 == 0 for call in calls[:-1])
+        fits = known and (even or not chain.mirrored) and self._separate(chain)
+        return fits and (chain.tanh_like or (chain.mirrored and chain.slope is not None))
+
+    def _read_of_pairs(self, chain: Chain, origin: int, level: float) -> float:
+        """The level that a weight reads: of mirrored units it reads the difference of each pair."""
+        return normal_mean(chain.phi(self.levels.level(origin) ** 0.5 * Z).square()) if chain.mirrored else level
 
     def _separate(self, chain: Chain) -> bool:
         names = [self.graph.parameter_of(self.graph.weights[site].weight) for site in chain.sites]
@@ -229,31 +233,25 @@ class _Auto:
         """A weight of a deep plain chain, or of two where the activation changes at it."""
         before, origin = self.reads_chain.get(site, (None, site))
         after = self.writes_chain.get(site)
-        target, role, reason = self._target(site) if after is None else (1.0, self._plain_role(site), "")
-        odd = before.odd_part if before else None
-        if before and before is after:
-            gain = 1.0 if odd else self.critical[before]
-        else:
-            gain = sqrt(target / (self.levels.level(origin) if odd else max(level, 1e-12)))
-        gain = _rounded(gain)
         chain = after or before
         assert chain is not None  # the caller saw to it
-        depth = len(chain.sites)
-        if odd or (after and after.odd_part):
-            law = init.mirrored(_rounded(gain / (odd or 1.0)), rows=bool(after and after.odd_part), columns=bool(odd))
-            why = (
-                f"{depth} plain weights in a row: mirrored units cancel the kink of {chain.name}, "
-                "so the network starts linear and isometric"
-            )
+        target, role, reason = self._target(site) if after is None else (1.0, self._plain_role(site), "")
+        reads = self._read_of_pairs(before, origin, level) if before else level
+        gain = _rounded(self.gain[chain] if before is after else sqrt(target / max(reads, 1e-12)))
+        rows, columns = bool(after and after.mirrored), bool(before and before.mirrored)
+        if rows or columns:
+            law = init.mirrored(gain, rows=rows, columns=columns)
         else:
             kernel = prod(self.graph.shapes[call.weight.site][2:]) > 1
             law = (init.delta_orthogonal if kernel else init.orthogonal)(gain, scale="fan_in")
-            why = (
-                f"{depth} plain weights in a row with {chain.name}: orthogonal at the edge of chaos keeps signal and "
-                "gradient alike at any depth"
-            )
-        reason = f"{why}; {reason}" if reason else why
-        return Assignment(role, law, reason, call.fans, self.graph.stored_transposed(call)), gain**2
+        if chain.slope:
+            start = f"mirrored units cancel the kink of {chain.name}, so the network starts linear and isometric"
+        else:
+            pairs = f"pairs of {chain.name} act like tanh" if chain.mirrored else "orthogonal"
+            start = f"{pairs}; at the edge of chaos signal and gradient keep their size at any depth"
+        why = f"{len(chain.sites)} plain weights in a row: {start}"
+        why = f"{why}; {reason}" if reason else why
+        return Assignment(role, law, why, call.fans, self.graph.stored_transposed(call)), gain**2
 
 
 def coverage(graph: Graph, site: int, call: WeightCall) -> float:

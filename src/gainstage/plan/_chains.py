@@ -20,15 +20,17 @@ class Chain:
     Attributes:
         sites: at least two weight sites, first to last.
         name: the activation for people, `"relu"`.
-        phi: the activation, to be called.
-        odd_part: c where phi(z) - phi(-z) = c z for all z: 1 for ReLU, GELU, SiLU, 1 + a for leaky ReLU; else None.
-        tanh_like: phi is odd, has its steepest slope at 0 and flattens outwards.
+        phi: what one unit passes on; for mirrored units what a pair does, $\\phi(z) - \\phi(-z)$.
+        mirrored: the activation is not odd, so units start in pairs of opposite sign.
+        slope: c where phi(z) = c z for all z, as for pairs of ReLU, GELU, SiLU, softplus (1) or leaky ReLU (1 + a).
+        tanh_like: phi has its steepest slope at 0 and flattens outwards, as tanh and pairs of sigmoids.
     """
 
     sites: tuple[int, ...]
     name: str
     phi: Activation
-    odd_part: float | None
+    mirrored: bool
+    slope: float | None
     tanh_like: bool
 
 
@@ -65,15 +67,7 @@ def _by_activation(graph: Graph, row: list[int]) -> Iterator[Chain]:
     start = 0
     for end in range(1, len(row)):
         if end == len(row) - 1 or not torch.allclose(values[end], values[start], atol=1e-9):
-            odd_part, tanh_like = _character(values[start])
-            phi = activation_function(graph, row[start])
-            yield Chain(
-                tuple(row[start : end + 1]),
-                graph.activation_name(row[start]) or "no activation",
-                phi,
-                odd_part,
-                tanh_like,
-            )
+            yield _chain(graph, row[start : end + 1], values[start])
             start = end
 
 
@@ -98,22 +92,23 @@ def activation_function(graph: Graph, index: int) -> Activation:
     return phi
 
 
-def _character(values: Tensor) -> tuple[float | None, bool]:
-    """The odd part c (or None), and whether the function is tanh-like."""
-    odd = torch.allclose(values, -values.flip(0), atol=1e-9)
-    difference = values - values.flip(0)
-    c = float(difference[-1] / POINTS[-1])
-    linear = torch.allclose(difference, c * POINTS, atol=1e-5) and abs(c) > 0.1
-    steps = values.diff()
-    flattens = bool((steps >= -1e-9).all()) and float(steps[-1]) < 0.5 * float(steps[len(steps) // 2])
-    return (c if linear and not odd else None), odd and flattens
+def _chain(graph: Graph, row: list[int], values: Tensor) -> Chain:
+    phi = activation_function(graph, row[0])
+    mirrored = not torch.allclose(values, -values.flip(0), atol=1e-9)
+    passed = values - values.flip(0) if mirrored else values
+    c = float(passed[-1] / POINTS[-1])
+    slope = c if abs(c) > 0.1 and torch.allclose(passed, c * POINTS, atol=1e-5) else None
+    steps = passed.diff()
+    tanh_like = bool((steps >= -1e-9).all()) and float(steps[-1]) < 0.5 * float(steps[len(steps) // 2])
+    effective: Activation = (lambda z: phi(z) - phi(-z)) if mirrored else phi
+    return Chain(tuple(row), graph.activation_name(row[0]) or "no activation", effective, mirrored, slope, tanh_like)
 
 
 def critical_gain(phi: Activation, depth: int) -> float:
-    r"""The largest gain under which the gradient of a tanh-like activation changes by less than e over `depth` layers.
+    r"""The largest gain under which the gradient of a tanh-like activation does not grow over `depth` layers.
 
-    Iterates $q \leftarrow g^2\, \mathbb{E}[\phi(\sqrt q z)^2]$ from 1 and bounds the product of
-    $\chi = g^2\, \mathbb{E}[\phi'(\sqrt q z)^2]$ from above. At infinite depth this is the edge of chaos at zero bias,
+    Iterates $q \leftarrow g^2\, \mathbb{E}[\phi(\sqrt q z)^2]$ from 1 and keeps the product of
+    $\chi = g^2\, \mathbb{E}[\phi'(\sqrt q z)^2]$ at 1. At infinite depth this is the edge of chaos at zero bias,
     $g = 1/\phi'(0)$; it is never more than the exact gain.
 
     References:
@@ -124,7 +119,7 @@ def critical_gain(phi: Activation, depth: int) -> float:
     high = max(low, normal_mean(phi(Z).square()) ** -0.5)
     for _ in range(12):
         middle = (low + high) / 2
-        low, high = (middle, high) if _gradient_factor(phi, middle, depth) < 2.72 else (low, middle)
+        low, high = (middle, high) if _gradient_factor(phi, middle, depth) <= 1 else (low, middle)
     return low
 
 
