@@ -1,11 +1,13 @@
 """Streaming statistics of one tensor: what a site keeps instead of its activation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+Number = float | Tensor
 _SMALL = 1e-28  # mean squares within (_SMALL, 1 / _SMALL) lost nothing to the range of float32
 
 # Beyond these outputs the slope of the activation is below 2 % (tanh) or 1 % (sigmoid) of its largest value.
@@ -68,25 +70,20 @@ def measure(x: Tensor, *, batch: int | None = None, op: str = "", unit_axis: int
         unit_axis: axis of the units, to count dead ones; None skips that.
     """
     x = _as_float(x)
-    nan = x.new_tensor(float("nan"), dtype=torch.float64)
-    if x.numel() == 0:
-        none = torch.zeros_like(nan)
-        return torch.stack([none, *[nan] * 7, none, nan, none])
     axis = sample_axis(tuple(x.shape), batch)
-    samples = _flat(x)[None] if axis is None else x.movedim(axis, 0).reshape(batch or 1, -1)
-    on_host = x.device.type == "cpu" and x.dtype == torch.float32
-    sums = (_fused_sums if on_host else _sums)(samples)
-    total, square, between, zeros, low, high, nonfinite = sums.unbind()
-    saturated = _outside(x, *SATURATED[op]) if op in SATURATED else nan
-    dead, units = nan, 0
-    if unit_axis is not None and x.dim() > 0:
-        units = x.shape[unit_axis]
-        others = [axis for axis in range(x.dim()) if axis != unit_axis % x.dim()]
-        dead = ((x.amax(others) if others else x) <= 0).double().mean()
-    count = x.numel()
-    between = nan if axis is None else between / count
-    values = [total / count, square / count, between, zeros / count, saturated, low, high, nonfinite, dead]
-    return torch.stack([nan.new_tensor(count), *values, nan.new_tensor(units)])
+    nan, count = float("nan"), x.numel()
+    values: list[Number] = [0, nan, nan, nan, nan, nan, nan, nan, 0, nan, 0]
+    if count:
+        samples = _flat(x)[None] if axis is None else x.movedim(axis, 0).reshape(batch or 1, -1)
+        total, square, between, zeros, low, high, nonfinite = _sums_of(samples)
+        between = nan if axis is None else between / count
+        saturated = _outside(x, *SATURATED[op]) if op in SATURATED else nan
+        dead, units = _dead(x, unit_axis) if unit_axis is not None and x.dim() else (nan, 0)
+        levels = [total / count, square / count, between, zeros / count]
+        values = [count, *levels, saturated, low, high, nonfinite, dead, units]
+    if x.device.type == "cpu":
+        return torch.tensor([float(value) for value in values], dtype=torch.float64)
+    return torch.stack([torch.as_tensor(value, dtype=torch.float64, device=x.device) for value in values])
 
 
 def collect(rows: list[Tensor]) -> list[Moments]:
@@ -124,13 +121,23 @@ def _flat(x: Tensor) -> Tensor:
     return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True)).reshape(-1)
 
 
+def _sums_of(samples: Tensor) -> Sequence[Number]:
+    """`_sums` in one read where that is possible: float32 on the CPU, within the range where squares are exact."""
+    if samples.device.type == "cpu" and samples.dtype == torch.float32:
+        sums = _fused_sums(samples)
+        mean_square, spread = sums[1] / samples.numel(), sums[2] / samples.numel()
+        exact = _SMALL < mean_square < 1 / _SMALL and (spread == 0 or spread > _SMALL)
+        if exact or sums[3] == samples.numel():
+            return sums
+    return _sums(samples).unbind()
+
+
 def _sums(samples: Tensor) -> Tensor:
     """Sum, sum of squares, sum of squares around the mean over samples, zeros, minimum, maximum, non-finites."""
     low, high = torch.aminmax(samples)
     scale = torch.maximum(-low, high).clamp(min=torch.finfo(samples.dtype).tiny)  # squares neither over- nor underflow
     square = torch.linalg.vector_norm(samples / scale).double() * scale.double()
-    centre = samples.mean(0)
-    centred = samples - centre  # centred before it is squared: exact where samples hardly differ
+    centred = samples - samples.mean(0)  # centred before it is squared: exact where samples hardly differ
     between = torch.linalg.vector_norm(centred / scale).double() * scale.double()
     zeros = samples.numel() - torch.count_nonzero(samples)
     nonfinite = samples.numel() - torch.isfinite(samples).sum()
@@ -138,18 +145,21 @@ def _sums(samples: Tensor) -> Tensor:
     return torch.stack([part.double() for part in parts])
 
 
-def _fused_sums(samples: Tensor) -> Tensor:
-    """The same in one read; numbers whose squares leave the range of float32 go through `_sums`."""
+def _fused_sums(samples: Tensor) -> list[float]:
+    """The same in one read of float32 on the CPU."""
     from gainstage.signal._fused import fused  # numba is loaded when the first tensor is measured
 
-    samples = samples.contiguous()
-    array = samples.numpy()
-    out = torch.empty(7, dtype=torch.float64)
-    sums = out.numpy()
-    fused(array, array.view(np.int32), sums)
-    mean_square = sums[1] / samples.numel()
-    in_range = _SMALL < mean_square < 1 / _SMALL and (sums[2] == 0 or sums[2] / samples.numel() > _SMALL)
-    return out if in_range or sums[3] == samples.numel() else _sums(samples)
+    array = samples.contiguous().numpy()
+    out = np.empty(7)
+    fused(array, array.view(np.int32), out)
+    found: list[float] = out.tolist()
+    return found
+
+
+def _dead(x: Tensor, unit_axis: int) -> tuple[Tensor, int]:
+    """Share of units that are 0 or less everywhere, and the number of units."""
+    others = [axis for axis in range(x.dim()) if axis != unit_axis % x.dim()]
+    return ((x.amax(others) if others else x) <= 0).double().mean(), x.shape[unit_axis]
 
 
 def _outside(x: Tensor, low: float, high: float) -> Tensor:
