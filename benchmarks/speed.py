@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from networks import gpt2, resnet18
 from torch import nn
 
 import gainstage as gs
+from networks import gpt2, resnet18
 
 
 def in_turn(runs: int, *functions: Callable[[], Any]) -> list[float]:

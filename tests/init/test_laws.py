@@ -180,7 +180,9 @@ def test_blocks_of_blocks_and_given_fans():
 def test_blocks_of_biases():
     forget = init.blocks((init.zeros(), init.ones(), init.zeros(), init.zeros()))
     assert fill(forget, (8,)).tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
-    assert str(init.blocks((init.he_normal(),) * 3)) == "3 x he_normal(scale=2, fan_in)"
+    assert str(init.blocks((init.he_normal(),) * 3)) == "3 x he_normal"
+    assert str(init.lecun_normal(1.5)) == "lecun_normal(gain=1.5)"
+    assert str(init.he_normal(mode="fan_out")) == "he_normal(scale=2, fan_out)"
 
 
 def test_given_fans_are_used():

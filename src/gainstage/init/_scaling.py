@@ -7,7 +7,7 @@ from typing import Any
 
 from ._errors import UnknownLaw
 from ._fans import Fans
-from ._law import Law, Shape, kind, named, number, usable_fans
+from ._law import Law, Shape, kind, law, named, number, usable_fans
 from ._pointwise import Normal, Uniform
 from ._truncated import TruncatedNormal
 
@@ -66,6 +66,11 @@ class VarianceScaling(Law):
     def __str__(self) -> str:
         if self.label == "variance_scaling":
             return f"variance_scaling({self.scale:.3g}, {self.mode}, {self.distribution})"
+        usual = law(self.label)
+        if self == usual:
+            return self.label
+        if isinstance(usual, VarianceScaling) and (usual.scale, usual.mode) == (1.0, self.mode):
+            return f"{self.label}(gain={sqrt(self.scale):.3g})"
         return f"{self.label}(scale={self.scale:.3g}, {self.mode})"
 
 

@@ -4,7 +4,7 @@ from math import prod
 
 from gainstage.plan._plan import Plan
 
-_WIDTHS = (28, 27, 23)
+_WIDTHS = (28, 26, 24)
 
 
 def table(plan: Plan) -> str:

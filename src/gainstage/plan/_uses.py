@@ -14,7 +14,7 @@ class Use:
     Attributes:
         slot: `weight`, `table` (embedding), `bias`, `norm scale`, `norm shift`, `recurrent weight`,
             `recurrent input weight`, `recurrent projection`, `recurrent bias`, `learned scale`, `added table`,
-            `attention bias`, `token`, `activation slope`, `reparameterized` (the weight is computed from it) or `other`.
+            `attention bias`, `token`, `activation slope`, `reparameterized` (a weight is computed from it) or `other`.
         site: where.
         fans: of a weight, as it is used there.
         transposed: a weight stored as (in, out).

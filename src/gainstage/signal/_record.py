@@ -25,7 +25,7 @@ from gainstage.signal._undisturbed import WriteGuard, undisturbed
 
 Visitor = Callable[[Site, Tensor], None]
 
-_RECTIFIERS = frozenset({"relu", "relu6", "threshold", "hardswish"})
+_RECTIFIERS = frozenset({"relu", "relu6", "threshold"})
 # Python functions of torch that are looked into: what they call are the sites.
 _COMPOSITE = (F.multi_head_attention_forward, torch.autograd.backward)
 # Operations that only rearrange or recast entries, whether or not they copy.
@@ -186,6 +186,8 @@ class _Recorder(TorchFunctionMode):
         view = written is None and (op in _REARRANGE or any(_shares(results[0], t) for t in reads))
         kind = "view" if view else ("loss" if self.phase == "loss" else "op")
         refs = _map((args, kwargs), self._ref)
+        if op == "hardtanh" and (refs[1].get("min_val") if "min_val" in refs[1] else [*refs[0], None, None][1]) == 0:
+            op = "relu6"  # nn.ReLU6 is a hardtanh from 0 on
         path, module = self.stack[-1] if self.phase == "forward" else ("(loss)", "loss")
         name = self._name(op, self.calls[path, op], path)
         self.calls[path, op] += 1
