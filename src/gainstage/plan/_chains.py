@@ -126,8 +126,8 @@ def critical_gain(phi: Activation, depth: int) -> float:
 def calm_level(phi: Activation) -> float:
     r"""The largest mean square q, at most 1, at which a layer at most doubles the gradient's.
 
-    A layer that keeps the level q has $\sigma_w^2 = q / \mathbb{E}[\phi(\sqrt q z)^2]$, so it multiplies the mean
-    square of the gradient by $\chi(q) = q\, \mathbb{E}[\phi'(\sqrt q z)^2] / \mathbb{E}[\phi(\sqrt q z)^2]$. For the usual
+    A layer that keeps the level q has $\sigma_w^2 = q / \mathbb{E}[\phi(\sqrt q z)^2]$, so it multiplies the gradient's
+    mean square by $\chi(q) = q\, \mathbb{E}[\phi'(\sqrt q z)^2] / \mathbb{E}[\phi(\sqrt q z)^2]$. For the usual
     activations $\chi(1) < 2$; a fast oscillation such as $\sin(30 z)$ must be read where it is still nearly linear.
 
     References:

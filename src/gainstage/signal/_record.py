@@ -1,21 +1,37 @@
 """Record one pass of a model as a tape."""
 
 import sys
-import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gainstage.errors import ForwardError, GainstageError
+from gainstage.signal._functions import (
+    COMPOSITE,
+    FACTORIES,
+    REARRANGE,
+    RECTIFIERS,
+    form_of,
+    has_reentrant_checkpoint,
+    map_refs,
+    measurable,
+    op_name,
+    outputs_of,
+    shares_memory,
+    tensors_among,
+    unchecked,
+    unit_axis_of,
+    version_of,
+    writes,
+)
 from gainstage.signal._moments import collect, measure
 from gainstage.signal._objective import objective
 from gainstage.signal._structure import batch_size, call, describe, tensors_in, to_device_of
@@ -24,25 +40,6 @@ from gainstage.signal._tape import Ref, Site, Tape
 from gainstage.signal._undisturbed import WriteGuard, undisturbed
 
 Visitor = Callable[[Site, Tensor], None]
-
-_RECTIFIERS = frozenset({"relu", "relu6", "threshold"})
-# Python functions of torch that are looked into: what they call are the sites.
-_COMPOSITE = (F.multi_head_attention_forward, torch.autograd.backward)
-# Operations that only rearrange or recast entries, whether or not they copy.
-_REARRANGE = frozenset(
-    {"contiguous", "reshape", "flatten", "unflatten", "clone", "detach", "alias", "positive", "requires_grad"}
-    | {"to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "pin_memory"}
-    | {"resolve_conj", "view_as_real", "view_as_complex"}
-)
-# Operations that make new numbers; a tensor among their arguments gives a size.
-_FACTORIES = frozenset(
-    {
-        f"{kind}{like}"
-        for kind in ("zeros", "ones", "full", "empty", "rand", "randn", "randint")
-        for like in ("", "_like")
-    }
-    | {"arange", "linspace", "eye", "tensor", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"}
-)
 
 
 @dataclass
@@ -153,58 +150,58 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _COMPOSITE:
+        if func in COMPOSITE:
             with self:
-                return _unchecked(func)(*args, **kwargs)
-        op = _op(func)
+                return unchecked(func)(*args, **kwargs)
+        op = op_name(func)
         first = args[0] if args and isinstance(args[0], Tensor) else None
-        if first is not None and _writes(func):
+        if first is not None and writes(func):
             self.guard.before_write(first)
-        version = _version(first)
+        version = version_of(first)
         try:
             result = func(*args, **kwargs)
         except Exception as error:
             self._note_failure(error, self._name(op, self.calls[self.stack[-1][0], op]))
             raise
-        changed = first is not None and _version(first) != version
+        changed = first is not None and version_of(first) != version
         if changed and (result is None or result is NotImplemented or not isinstance(result, Tensor)):
-            self._see(func, op, args, kwargs, _outputs(first), first)
+            self._see(func, op, args, kwargs, outputs_of(first), first)
         else:
-            self._see(func, op, args, kwargs, _outputs(result), first if changed else None)
+            self._see(func, op, args, kwargs, outputs_of(result), first if changed else None)
         return result
 
     def _see(
         self, func: Any, op: str, args: Any, kwargs: Any, results: tuple[Tensor, ...], written: Tensor | None
     ) -> None:
         results = tuple(r for r in results if isinstance(r, Tensor))
-        reads = list(_tensors((args, kwargs)))
-        if not results or not reads or op in _FACTORIES or (written is None and any(results[0] is t for t in reads)):
+        reads = list(tensors_among((args, kwargs)))
+        if not results or not reads or op in FACTORIES or (written is None and any(results[0] is t for t in reads)):
             return
         if self.phase == "replay":
             self._replay(op, results[0])
             return
-        view = written is None and (op in _REARRANGE or any(_shares(results[0], t) for t in reads))
+        view = written is None and (op in REARRANGE or any(shares_memory(results[0], t) for t in reads))
         kind = "view" if view else ("loss" if self.phase == "loss" else "op")
-        refs = _map((args, kwargs), self._ref)
+        refs = map_refs((args, kwargs), self._ref)
         if op == "hardtanh" and (refs[1].get("min_val") if "min_val" in refs[1] else [*refs[0], None, None][1]) == 0:
             op = "relu6"  # nn.ReLU6 is a hardtanh from 0 on
         path, module = self.stack[-1] if self.phase == "forward" else ("(loss)", "loss")
         name = self._name(op, self.calls[path, op], path)
         self.calls[path, op] += 1
         site = self._add(
-            Site(len(self.sites), name, path, module, op, kind, refs[0], refs[1], *_form(results[0]), function=func)
+            Site(len(self.sites), name, path, module, op, kind, refs[0], refs[1], *form_of(results[0]), function=func)
         )
         for position, result in enumerate(results):
             self.values[result] = Ref(site.index, position)
         if written is not None and written._is_view() and written._base is not None:
             self.values[written._base] = Ref(site.index)
-        if kind != "view" and _measurable(results[0]):
+        if kind != "view" and measurable(results[0]):
             self._measure(site, results[0])
 
     def _measure(self, site: Site, x: Tensor) -> None:
         if self.visit is not None:
             self.visit(site, x)
-        unit_axis = _unit_axis(x) if site.op in _RECTIFIERS else None
+        unit_axis = unit_axis_of(x) if site.op in RECTIFIERS else None
         self.rows.append((site, "forward", measure(x, batch=self.batch, op=site.op, unit_axis=unit_axis)))
         if x.requires_grad:
             x.register_hook(partial(self._gradient, site))  # type: ignore[no-untyped-call]
@@ -240,7 +237,7 @@ class _Recorder(TorchFunctionMode):
         return ref
 
     def _leaf(self, kind: str, name: str, tensor: Tensor) -> Site:
-        site = self._add(Site(len(self.sites), name, name, "", kind, kind, (), {}, *_form(tensor)))
+        site = self._add(Site(len(self.sites), name, name, "", kind, kind, (), {}, *form_of(tensor)))
         self.values[tensor] = Ref(site.index)
         return site
 
@@ -248,7 +245,7 @@ class _Recorder(TorchFunctionMode):
         """Put the inputs on the tape."""
         for position, tensor in enumerate(tensors_in(example)):
             site = self._leaf("input", f"input#{position}", tensor)
-            if _measurable(tensor):
+            if measurable(tensor):
                 self.rows.append((site, "forward", measure(tensor, batch=self.batch)))
 
     # --- running -----------------------------------------------------------------------------------------------
@@ -270,7 +267,7 @@ class _Recorder(TorchFunctionMode):
         named = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.phase = "replay"
         try:
-            if self.without_grad and _has_reentrant_checkpoint(total):
+            if self.without_grad and has_reentrant_checkpoint(total):
                 for parameter in named.values():
                     parameter.grad = None
                 with self:
@@ -332,104 +329,6 @@ class _Recorder(TorchFunctionMode):
             ties=dict(self.ties),
             unused=tuple(name for name, _ in self.model.named_parameters() if name not in used),
         )
-
-
-# --- facts about torch functions and tensors -------------------------------------------------------------------
-
-
-def _op(func: Any) -> str:
-    """`add` for `__add__`, `add_`, `__iadd__`; `T` for the getter of `.T`."""
-    name: str = getattr(func, "__name__", type(func).__name__)
-    if name == "__get__":
-        return getattr(func.__self__, "__name__", name)
-    if name.startswith("__") and name.endswith("__"):
-        name = name[2:-2]
-        if name.startswith("i") and name[1:] in _OPERATORS:
-            name = name[1:]
-        return name
-    return name.rstrip("_") or name
-
-
-_OPERATORS = {"add", "sub", "mul", "div", "truediv", "matmul", "pow", "and", "or", "xor", "floordiv", "mod"}
-
-
-def _writes(func: Any) -> bool:
-    name = getattr(func, "__name__", "")
-    return (name.endswith("_") and not name.endswith("__")) or name[:3] == "__i" or name == "__setitem__"
-
-
-def _version(tensor: Tensor | None) -> int:
-    try:
-        return -1 if tensor is None else tensor._version
-    except RuntimeError:  # inference tensors do not count versions
-        return -1
-
-
-def _shares(a: Tensor, b: Tensor) -> bool:
-    return a.layout is torch.strided and b.layout is torch.strided and torch._C._is_alias_of(a, b)  # type: ignore[attr-defined]
-
-
-def _form(tensor: Tensor) -> tuple[tuple[int, ...], str]:
-    return tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
-
-
-def _measurable(tensor: Tensor) -> bool:
-    return (tensor.is_floating_point() or tensor.is_complex()) and not tensor.is_meta
-
-
-def _unit_axis(x: Tensor) -> int:
-    return 1 if x.dim() >= 4 else -1
-
-
-def _outputs(result: Any) -> tuple[Tensor, ...]:
-    return (result,) if isinstance(result, Tensor) else tuple(_tensors(result))
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
-
-
-def _map(value: Any, change: Callable[[Tensor], Ref]) -> Any:
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, tuple | list):
-        return tuple(_map(item, change) for item in value)
-    if isinstance(value, dict):
-        return {key: _map(item, change) for key, item in value.items()}
-    return value
-
-
-@lru_cache
-def _unchecked(func: Callable[..., Any]) -> Callable[..., Any]:
-    """A Python function of torch whose body runs under a mode, so that the mode sees the calls inside.
-
-    Such functions first ask `has_torch_function` and hand themselves back to the mode; the copy answers no.
-    """
-    no = {f"has_torch_function{suffix}": lambda *_: False for suffix in ("", "_unary", "_variadic")}
-    assert isinstance(func, types.FunctionType)
-    copy = types.FunctionType(func.__code__, {**func.__globals__, **no}, func.__name__, func.__defaults__)
-    copy.__kwdefaults__ = func.__kwdefaults__
-    return copy
-
-
-def _has_reentrant_checkpoint(total: Tensor) -> bool:
-    seen, todo = set(), [total.grad_fn]
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen:
-            continue
-        if "CheckpointFunction" in node.name():
-            return True
-        seen.add(node)
-        todo.extend(parent for parent, _ in node.next_functions)
-    return False
 
 
 def _refuse_lazy(model: nn.Module) -> None:

@@ -1,0 +1,127 @@
+"""Facts about torch functions and tensors that recording relies on."""
+
+import types
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gainstage.signal._tape import Ref
+
+# Operations after which a unit can be dead: zero for every sample.
+RECTIFIERS = frozenset({"relu", "relu6", "threshold"})
+# Python functions of torch that are looked into: what they call are the sites.
+COMPOSITE = (F.multi_head_attention_forward, torch.autograd.backward)
+# Operations that only rearrange or recast entries, whether or not they copy.
+REARRANGE = frozenset(
+    {"contiguous", "reshape", "flatten", "unflatten", "clone", "detach", "alias", "positive", "requires_grad"}
+    | {"to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "pin_memory"}
+    | {"resolve_conj", "view_as_real", "view_as_complex"}
+)
+# Operations that make new numbers; a tensor among their arguments gives a size.
+FACTORIES = frozenset(
+    {
+        f"{kind}{like}"
+        for kind in ("zeros", "ones", "full", "empty", "rand", "randn", "randint")
+        for like in ("", "_like")
+    }
+    | {"arange", "linspace", "eye", "tensor", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"}
+)
+
+
+def op_name(func: Any) -> str:
+    """`add` for `__add__`, `add_`, `__iadd__`; `T` for the getter of `.T`."""
+    name: str = getattr(func, "__name__", type(func).__name__)
+    if name == "__get__":
+        return getattr(func.__self__, "__name__", name)
+    if name.startswith("__") and name.endswith("__"):
+        name = name[2:-2]
+        if name.startswith("i") and name[1:] in _OPERATORS:
+            name = name[1:]
+        return name
+    return name.rstrip("_") or name
+
+
+_OPERATORS = {"add", "sub", "mul", "div", "truediv", "matmul", "pow", "and", "or", "xor", "floordiv", "mod"}
+
+
+def writes(func: Any) -> bool:
+    name = getattr(func, "__name__", "")
+    return (name.endswith("_") and not name.endswith("__")) or name[:3] == "__i" or name == "__setitem__"
+
+
+def version_of(tensor: Tensor | None) -> int:
+    try:
+        return -1 if tensor is None else tensor._version
+    except RuntimeError:  # inference tensors do not count versions
+        return -1
+
+
+def shares_memory(a: Tensor, b: Tensor) -> bool:
+    return a.layout is torch.strided and b.layout is torch.strided and torch._C._is_alias_of(a, b)  # type: ignore[attr-defined]
+
+
+def form_of(tensor: Tensor) -> tuple[tuple[int, ...], str]:
+    return tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+
+
+def measurable(tensor: Tensor) -> bool:
+    return (tensor.is_floating_point() or tensor.is_complex()) and not tensor.is_meta
+
+
+def unit_axis_of(x: Tensor) -> int:
+    return 1 if x.dim() >= 4 else -1
+
+
+def outputs_of(result: Any) -> tuple[Tensor, ...]:
+    return (result,) if isinstance(result, Tensor) else tuple(tensors_among(result))
+
+
+def tensors_among(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from tensors_among(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_among(item)
+
+
+def map_refs(value: Any, change: Callable[[Tensor], Ref]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple | list):
+        return tuple(map_refs(item, change) for item in value)
+    if isinstance(value, dict):
+        return {key: map_refs(item, change) for key, item in value.items()}
+    return value
+
+
+@lru_cache
+def unchecked(func: Callable[..., Any]) -> Callable[..., Any]:
+    """A Python function of torch whose body runs under a mode, so that the mode sees the calls inside.
+
+    Such functions first ask `has_torch_function` and hand themselves back to the mode; the copy answers no.
+    """
+    no = {f"has_torch_function{suffix}": lambda *_: False for suffix in ("", "_unary", "_variadic")}
+    assert isinstance(func, types.FunctionType)
+    copy = types.FunctionType(func.__code__, {**func.__globals__, **no}, func.__name__, func.__defaults__)
+    copy.__kwdefaults__ = func.__kwdefaults__
+    return copy
+
+
+def has_reentrant_checkpoint(total: Tensor) -> bool:
+    seen, todo = set(), [total.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        if "CheckpointFunction" in node.name():
+            return True
+        seen.add(node)
+        todo.extend(parent for parent, _ in node.next_functions)
+    return False
