@@ -1,15 +1,12 @@
-"""Make the model zoos of `tests/helpers` importable; small models run fastest on one thread."""
+"""Small models run fastest on one thread."""
 
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 
 @pytest.fixture(autouse=True)
