@@ -21,7 +21,7 @@ _ALL = "start all weights anew: gs.initialize(model, example)"
 @rule("FWD201", "collapsed-samples", "error", explains=("FWD202", "FWD204", "FWD205", "BWD301", "BWD303"))
 def collapse(evidence: Evidence) -> Iterator[Finding]:
     r"""## What it does
-    Compares the variance *between samples* with the mean square, $\\mathrm{Var}_n[y_n] / \\mathrm{E}[y^2]$, at the
+    Compares the variance *between samples* with the mean square, $\mathrm{Var}_n[y_n] / \mathrm{E}[y^2]$, at the
     output, and finds the site from which on it is lost.
 
     ## Why is this bad?
