@@ -2,7 +2,7 @@
 
     python benchmarks/chains.py      (about ten minutes on 2 cores)
 
-Digits, width 64, Adam, 300 steps of 64: mean test accuracy over two seeds, at the better of two learning rates, with the
+Digits, width 64, Adam, 300 steps of 64: mean test accuracy over two seeds at the better of two learning rates, the
 structured start forced on and off. A structured start must not lose where it is used.
 """
 
@@ -10,13 +10,13 @@ from statistics import mean
 
 import torch
 import torch.nn.functional as F
-from networks import mlp
-from starts import data
 from torch import nn
 
 import gainstage as gs
 from gainstage.plan import _auto
 from gainstage.train import accuracy, fit, minibatches
+from networks import mlp
+from starts import data
 
 DEPTHS = (4, 6, 8, 12, 20, 30)
 RATES = (1e-3, 3e-3)
