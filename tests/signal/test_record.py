@@ -280,3 +280,11 @@ def test_the_step_after_a_record_is_the_step_without_it() -> None:
 def test_a_compiled_submodule_is_seen_from_inside() -> None:
     model = Calls(lambda m, x: m.fc(x), fc=torch.compile(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), backend="eager"))
     assert [site.op for site in gs.record(model, torch.randn(2, 4))] == ["linear", "tanh"]
+
+
+def test_operations_under_vmap_are_measured_over_all_samples() -> None:
+    model = Calls(lambda m, x: torch.func.vmap(lambda row: m.fc(row).tanh())(x), fc=nn.Linear(4, 4))
+    x = torch.randn(8, 4)
+    tape = gs.record(model, x)
+    assert [site.op for site in tape if site.path in ("fc", "")][:2] == ["linear", "tanh"]
+    assert tape["fc"].forward.mean_square == pytest.approx(float(model.fc(x).square().mean()), rel=1e-4)

@@ -125,3 +125,10 @@ def has_reentrant_checkpoint(total: Tensor) -> bool:
         seen.add(node)
         todo.extend(parent for parent, _ in node.next_functions)
     return False
+
+
+def plain_of(tensor: Tensor) -> Tensor:
+    """What a wrapper of `torch.func` (vmap, grad) holds: all samples of a mapped tensor; any other tensor itself."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor

@@ -25,6 +25,7 @@ from gainstage.signal._functions import (
     measurable,
     op_name,
     outputs_of,
+    plain_of,
     shares_memory,
     tensors_among,
     unchecked,
@@ -202,8 +203,9 @@ class _Recorder(TorchFunctionMode):
         if self.visit is not None:
             self.visit(site, x)
         unit_axis = unit_axis_of(x) if site.op in RECTIFIERS else None
-        self.rows.append((site, "forward", measure(x, batch=self.batch, op=site.op, unit_axis=unit_axis)))
-        if x.requires_grad:
+        values = plain_of(x)
+        self.rows.append((site, "forward", measure(values, batch=self.batch, op=site.op, unit_axis=unit_axis)))
+        if x.requires_grad and values is x:
             x.register_hook(partial(self._gradient, site))  # type: ignore[no-untyped-call]
         elif self.phase == "forward":
             self.without_grad[site.name] = site
