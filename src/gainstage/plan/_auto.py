@@ -14,7 +14,7 @@ from gainstage.plan._levels import Levels, Z, normal_mean
 from gainstage.plan._others import other_assignment
 from gainstage.signal import Branch, Graph, WeightCall
 
-DEEP = 8  # weights in a row from which a structured start pays; measured by benchmarks/chains.py
+DEEP = 6  # weights in a row from which a structured start loses for no activation (benchmarks/chains.py)
 _HEAD = 0.05  # mean square of the logits, as a share of ln C: adds 2.5 % to the expected initial loss
 
 
