@@ -10,13 +10,13 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from gainstage import init
+from timing import in_turn
 
 FIRST_FILL = """
 import torch, time
@@ -34,20 +34,6 @@ def machine() -> str:
         with open("/proc/cpuinfo") as file:
             model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
     return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def in_turn(runs: int, *works: Callable[[], object]) -> list[float]:
-    """Median time of each, the runs interleaved so that a noisy neighbour slows all alike."""
-    for work in works:
-        work()
-    times = [[seconds(work) for work in works] for _ in range(runs)]
-    return [statistics.median(column) for column in zip(*times, strict=True)]
 
 
 def line(what: str, ours: float, theirs: float, bar: float | None, note: str = "") -> None:

@@ -9,9 +9,6 @@ take turns, the ratio is that of the medians.
 
 import argparse
 import platform
-import time
-from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import torch
@@ -20,19 +17,7 @@ from torch import nn
 
 import gainstage as gs
 from networks import gpt2, resnet18
-
-
-def in_turn(runs: int, *functions: Callable[[], Any]) -> list[float]:
-    """Median seconds of each function, called in turn so that all see the same machine."""
-    for function in functions:
-        function()
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(runs):
-        for function, kept in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            kept.append(time.perf_counter() - start)
-    return [median(kept) for kept in times]
+from timing import in_turn
 
 
 def line(what: str, ours: float, peer: float, bar: float) -> None:

@@ -2,16 +2,17 @@
 
 import sys
 from collections.abc import Callable
+from inspect import signature
 from types import ModuleType
 from typing import Any
 
 
 def make_callable(module_name: str, function: Callable[..., Any]) -> None:
-    """Let the package `module_name` be called like its main function, with that function's help text."""
+    """Let the package `module_name` be called like its main function, with that function's help and signature."""
 
     class CallableModule(ModuleType):
         __call__ = staticmethod(function)
-        __signature__ = None
+        __signature__ = signature(function)
 
     module = sys.modules[module_name]
     module.__class__ = CallableModule

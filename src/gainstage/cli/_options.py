@@ -1,4 +1,4 @@
-"""The options that every verb with a TARGET shares."""
+"""The options that verbs share."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -29,6 +29,14 @@ seed = click.option(
     show_default=True,
     metavar="INT",
     help="Seed of the factory, of --input and of what gainstage draws.",
+)
+output_format = click.option(
+    "--output-format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print.",
 )
 inputs = click.option(
     "--input",

@@ -10,7 +10,7 @@ import click
 from gainstage.cli._errors import CLEAN, FINDINGS, CannotRun, did_you_mean
 from gainstage.cli._files import write_weights
 from gainstage.cli._fixes import difference, laws_of, repair
-from gainstage.cli._options import with_target
+from gainstage.cli._options import output_format, with_target
 from gainstage.cli._target import load
 from gainstage.cli._terminal import finished, output_is_ours, say, wants_color
 
@@ -31,14 +31,7 @@ if TYPE_CHECKING:
     metavar="FILE.safetensors",
     help="Where --fix writes the weights.",
 )
-@click.option(
-    "--output-format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print.",
-)
+@output_format
 @click.option("--statistics", is_flag=True, help="Count the findings of each rule instead of showing them.")
 @click.option("--exit-zero", is_flag=True, help="Leave with exit code 0 also when there are findings.")
 def check(

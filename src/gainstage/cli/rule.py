@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gainstage.cli._errors import CannotRun, did_you_mean
-from gainstage.cli._options import verbose
+from gainstage.cli._options import output_format, verbose
 from gainstage.cli._terminal import finished, say, wants_color
 
 if TYPE_CHECKING:
@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 @verbose
 @click.argument("code", required=False)
 @click.option("--all", "every", is_flag=True, help="Every rule.")
-@click.option(
-    "--output-format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print.",
-)
+@output_format
 def rule(code: str | None, every: bool, style: str) -> None:
     """Explain the rule CODE, or every rule with --all.
 

@@ -123,7 +123,8 @@ class Levels:
         return _normal(site.index, measured * average)
 
     def _elementwise(self, site: Site) -> Signal | None:
-        values = {i: signal.values for i, signal in self.signals.items()}
+        reads = (ref.site for ref in site.inputs if ref.site in self.signals)
+        values = {index: self.signals[index].values for index in reads}
         result = self.graph.evaluate(site.index, values)
         base = self.signals[self.graph.data(site.index)[0].site].base
         return None if result is None else Signal(base, result)

@@ -43,10 +43,9 @@ _RECURRENT_SLOTS = {
 def uses(graph: Graph) -> dict[str, list[Use]]:
     """Every use of every parameter on the tape, in execution order."""
     found: dict[str, list[Use]] = {site.path: [] for site in graph.sites if site.kind == "parameter"}
-    norm_slots = {
-        (index, name): slot for index, parameters in graph.norm_calls.items() for slot, name in parameters.items()
+    norm_names = {
+        name: (slot, index) for index, parameters in graph.norm_calls.items() for slot, name in parameters.items()
     }
-    norm_names = {name: (slot, index) for (index, name), slot in norm_slots.items()}
     for site in graph.sites:
         if site.kind != "op" or site.index in graph.constant:
             continue
