@@ -15,7 +15,8 @@ def test_the_cause_is_named_first(name: str, seed: int) -> None:
     fault = FAULTY[name]
     torch.manual_seed(seed)
     subject = fault.build()
-    report = gs.check(subject.model, subject.example, target=subject.target, loss=subject.loss)
+    steps = {"optimizer": subject.optimizer, "train_step": subject.train_step, "train": fault.code.startswith("TRN")}
+    report = gs.check(subject.model, subject.example, target=subject.target, loss=subject.loss, **steps)
     assert [(f.code, f.severity) for f in report.findings][:1] == [(fault.code, fault.severity)], str(report)
     assert report.ok == (fault.severity == "note")
     assert not [n for n in report.not_judged if FAILED in n.why]

@@ -17,6 +17,7 @@ def test_a_healthy_model_is_passed(name: str) -> None:
         torch.manual_seed(seed)
         subject = ZOO[name]()
         example, given = subject.example, {"target": subject.target, "loss": subject.loss}
+        given |= {"optimizer": subject.optimizer, "train_step": subject.train_step}
         if not with_loss:
             given = {}
             if name in HUGGING_FACE and not subject.model.config.is_encoder_decoder:

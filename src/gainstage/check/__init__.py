@@ -10,6 +10,7 @@ from gainstage.check._registry import rule as rule
 from gainstage.check.evidence import Evidence as Evidence
 from gainstage.check.findings import Finding as Finding
 from gainstage.check.findings import Fix as Fix
+from gainstage.check.findings import Found as Found
 from gainstage.check.findings import NotJudged as NotJudged
 from gainstage.check.findings import Report as Report
 from gainstage.check.findings import Severity as Severity

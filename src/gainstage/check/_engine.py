@@ -23,6 +23,7 @@ def check(
     loss: Loss | None = None,
     optimizer: Optimizer | None = None,
     train_step: Callable[[], Tensor | float] | None = None,
+    train: bool = False,
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     seed: int = 0,
@@ -40,8 +41,10 @@ def check(
         target: what `loss` compares the output with.
         loss: `loss(output, target)` returns a scalar. Without it the output's own `.loss` (or key `loss`) is used;
             without either, a surrogate makes gradients flow and rules about the loss stay silent.
-        optimizer: accepted; no rule reads it yet.
-        train_step: accepted; no rule runs it yet.
+        optimizer: over the model's parameters; lets the rules about the step (`OPT`) speak. It is left as it was.
+        train_step: performs one real step of your own loop on `model`, with `optimizer` if that is given, and returns
+            its loss. It is run, and undone.
+        train: also run the rules that train the model for a few seconds (`TRN`), and undo it.
         select: run only the rules whose codes begin with one of these, e.g. `("INI", "FWD201")`.
         ignore: do not run the rules whose codes begin with one of these.
         seed: seeds the randomness of the passes.
@@ -63,13 +66,15 @@ def check(
         [('INI101', '0.weight')]
     """
     rules = chosen(select, ignore)
-    evidence = Evidence(model, example, target=target, loss=loss, seed=seed)
+    evidence = Evidence(
+        model, example, target=target, loss=loss, optimizer=optimizer, train_step=train_step, train=train, seed=seed
+    )
     findings: list[Finding] = []
     judged: list[str] = []
     not_judged: list[NotJudged] = []
     for rule in rules:
         try:
-            findings += rule.function(evidence)
+            findings += rule.findings(evidence)
         except NotMeasured as reason:
             not_judged.append(NotJudged(rule.code, rule.name, str(reason)))
         except Exception as error:  # a fault of the rule must not hide what the others found

@@ -1,14 +1,13 @@
 """When one cause explains several findings: report the cause, and fold the symptoms under it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gainstage.check._registry import RULES
-from gainstage.check.findings import SEVERITIES, Finding
+from gainstage.check.findings import SEVERITIES, Finding, Severity
 
-# From cause to symptom. A finding folds those that its rule explains, if it is at least as severe; of findings that
-# explain each other and are equally severe, the first here is the cause.
+# Of two rules whose findings explain each other and are equally severe, the first here is the cause.
 PRECEDENCE = (
     "FWD206",  # after the first NaN nothing else can be trusted
     "INI102",
@@ -29,19 +28,53 @@ PRECEDENCE = (
 
 
 def fold(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The causes among the findings, worst first; each rule's first finding lists the symptoms that it explains."""
-    left = sorted(findings, key=_worst_first)
+    """The causes among the findings, worst first; each cause's first finding lists the symptoms that it explains.
+
+    A cause is as severe as the worst of its symptoms: an input of size 1e6 that makes the loss overflow is an error.
+    A note is no cause of anything above a note. A symptom's symptoms are the cause's.
+    """
+    of: dict[str, list[Finding]] = {}
+    for finding in findings:
+        of.setdefault(finding.code, []).append(finding)
+    worst = {code: min((f.severity for f in same), key=SEVERITIES.index) for code, same in of.items()}
     told: list[Finding] = []
+    left = sorted(of, key=lambda code: (SEVERITIES.index(worst[code]), _place(code)))
     while left:
-        cause = left[0]
-        worst, explains = SEVERITIES.index(cause.severity), RULES[cause.code].explains
-        same = [f for f in left if f.code == cause.code]
-        symptoms = [
-            f for f in left if f not in same and f.code.startswith(explains) and SEVERITIES.index(f.severity) >= worst
-        ]
-        told += [replace(cause, symptoms=_sentences(symptoms)), *same[1:]]
-        left = [f for f in left if f not in same and f not in symptoms]
-    return tuple(sorted(told, key=_worst_first))
+        roots = [code for code in left if not any(_causes(other, code, worst) for other in left)]
+        cause = (roots or left)[0]
+        codes = _symptoms(cause, left, worst)
+        symptoms = [finding for code in left if code in codes for finding in of[code]]
+        severity = min((f.severity for f in [*of[cause], *symptoms]), key=SEVERITIES.index)
+        first, *others = sorted(of[cause], key=lambda f: SEVERITIES.index(f.severity))
+        told += [replace(first, severity=severity, symptoms=_sentences(symptoms)), *others]
+        left = [code for code in left if code != cause and code not in codes]
+    return tuple(sorted(told, key=lambda f: (SEVERITIES.index(f.severity), _place(f.code))))
+
+
+def _causes(cause: str, symptom: str, worst: Mapping[str, Severity]) -> bool:
+    """Whether the findings of one rule explain those of another; of two that explain each other, the worse does."""
+    if cause == symptom or not symptom.startswith(RULES[cause].explains):
+        return False
+    if worst[cause] == "note" and worst[symptom] != "note":
+        return False
+    mutual = cause.startswith(RULES[symptom].explains)
+    return not mutual or _rank(cause, worst) < _rank(symptom, worst)
+
+
+def _rank(code: str, worst: Mapping[str, Severity]) -> tuple[int, int]:
+    return SEVERITIES.index(worst[code]), _place(code)
+
+
+def _symptoms(cause: str, left: Sequence[str], worst: Mapping[str, Severity]) -> set[str]:
+    """The rules that a cause explains, directly or through another symptom."""
+    found: set[str] = set()
+    todo = [cause]
+    while todo:
+        current = todo.pop()
+        fresh = {c for c in left if c != cause and c not in found and _causes(current, c, worst)}
+        found |= fresh
+        todo += fresh
+    return found
 
 
 def _sentences(symptoms: Sequence[Finding]) -> tuple[str, ...]:
@@ -56,7 +89,3 @@ def _sentences(symptoms: Sequence[Finding]) -> tuple[str, ...]:
 
 def _place(code: str) -> int:
     return PRECEDENCE.index(code) if code in PRECEDENCE else len(PRECEDENCE)
-
-
-def _worst_first(finding: Finding) -> tuple[int, int]:
-    return SEVERITIES.index(finding.severity), _place(finding.code)

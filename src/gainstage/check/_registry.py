@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from gainstage.check.findings import Finding, Severity
+from gainstage.check.findings import Finding, Found, Severity
 from gainstage.errors import GainstageError
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
 
-RuleFunction = Callable[["Evidence"], Iterator[Finding]]
+RuleFunction = Callable[["Evidence"], Iterator[Found]]
 RULES: dict[str, "Rule"] = {}
 
 
@@ -29,7 +29,7 @@ class Rule:
         name: the same in words, `"identical-units"`.
         severity: the usual one; each finding carries its own, decided by its evidence.
         doc: the rule's page in markdown.
-        function: reads evidence and yields findings.
+        function: reads evidence and yields what it found.
         explains: beginnings of the codes of its symptoms: findings that are folded under this rule's.
     """
 
@@ -39,6 +39,13 @@ class Rule:
     doc: str
     function: RuleFunction
     explains: tuple[str, ...] = ()
+
+    def findings(self, evidence: "Evidence") -> list[Finding]:
+        """What this rule finds in the evidence."""
+        return [
+            Finding(self.code, self.name, f.severity, f.where, f.measured, f.expected, f.message, f.fix)
+            for f in self.function(evidence)
+        ]
 
 
 def rule(

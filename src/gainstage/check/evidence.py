@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gainstage.check._registry import NotMeasured
 from gainstage.check._weights import Weight, weights_of
@@ -17,25 +18,49 @@ from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, bran
 from gainstage.signal._structure import tensors_in
 from gainstage.signal._subject import Loss
 
+T = TypeVar("T")
+
 
 class Evidence:
     """What is known of a model: the tape of one pass, its structure, gradients, and facts about its weights.
 
     Attributes:
-        model, example, target, loss, seed: as given to `check`.
+        model, example, target, loss, optimizer, train_step, train, seed: as given to `check`.
         tape: of one observed pass without dropout.
         gradients: of that pass, by parameter name; a parameter that got none is missing.
         trainable: the parameters that require a gradient, by name.
     """
 
     def __init__(
-        self, model: nn.Module, example: Any, *, target: Any = None, loss: Loss | None = None, seed: int = 0
+        self,
+        model: nn.Module,
+        example: Any,
+        *,
+        target: Any = None,
+        loss: Loss | None = None,
+        optimizer: Optimizer | None = None,
+        train_step: Callable[[], Tensor | float] | None = None,
+        train: bool = False,
+        seed: int = 0,
     ) -> None:
         self.model, self.example, self.target, self.loss, self.seed = model, example, target, loss, seed
+        self.optimizer, self.train_step, self.train = optimizer, train_step, train
+        self._once: dict[Callable[[Evidence], Any], Any] = {}
         self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         observed = one_pass(model, example, target=target, loss=loss, seed=seed)
         self.tape: Tape = observed.tape
         self.gradients: Mapping[str, Tensor] = observed.gradients
+
+    def once(self, fact: Callable[["Evidence"], T]) -> T:
+        """`fact(self)`, computed when the first rule asks for it; later rules get the same answer, or `NotMeasured`."""
+        if fact not in self._once:
+            try:
+                self._once[fact] = fact(self)
+            except NotMeasured as reason:
+                self._once[fact] = reason
+        if isinstance(self._once[fact], NotMeasured):
+            raise self._once[fact]
+        return cast(T, self._once[fact])
 
     # --- structure -------------------------------------------------------------------------------------------------
 

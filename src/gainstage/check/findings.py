@@ -22,18 +22,34 @@ class Fix:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that a rule found.
+class Found:
+    """What a rule yields: a finding that does not repeat which rule it is of.
 
     Attributes:
-        code: stable rule code, `"INI101"`.
-        name: the rule's name, `"identical-units"`.
         severity: `"error"` (training will fail), `"warning"` (training is harmed), `"note"` (good to know).
         where: a parameter, a site or a module of the model.
         measured: what was measured, with its unit.
         expected: the range that a healthy model has.
         message: the cause, in one sentence.
         fix: what to change.
+    """
+
+    severity: Severity
+    where: str
+    measured: str
+    expected: str
+    message: str
+    fix: Fix
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a rule found: the rule's code and name, the fields of `Found`, and what it explains.
+
+    Attributes:
+        code: stable rule code, `"INI101"`.
+        name: the rule's name, `"identical-units"`.
+        severity, where, measured, expected, message, fix: see `Found`.
         symptoms: what else was found that this finding explains, one sentence each; not reported on its own.
     """
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @with_target
 @click.option("--select", multiple=True, metavar="CODES", help="Only these rules: codes or their beginnings, a,b,c.")
 @click.option("--ignore", multiple=True, metavar="CODES", help="Not these rules.")
+@click.option("--train", is_flag=True, help="Also train the model for some seconds, and undo it.")
 @click.option("--fix", is_flag=True, help="Write weights with the fixes made to -o, and check those.")
 @click.option("--diff", is_flag=True, help="Show what the fixes would change, and write nothing.")
 @click.option(
@@ -40,6 +41,7 @@ def check(
     seed: int,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
+    train: bool,
     fix: bool,
     diff: bool,
     output: Path | None,
@@ -61,7 +63,8 @@ def check(
 
         rules: dict[str, Any] = {"select": _codes(select, "--select"), "ignore": _codes(ignore, "--ignore")}
         subject = load(target, inputs, seed)
-        given: dict[str, Any] = {"target": subject.target, "loss": subject.loss, "optimizer": subject.optimizer}
+        given: dict[str, Any] = {"target": subject.target, "loss": subject.loss, "train": train}
+        given |= {"optimizer": subject.optimizer, "train_step": subject.train_step}
 
         def run() -> "Report":
             return gs.check(subject.model, subject.example, seed=seed, **given, **rules)

@@ -20,6 +20,7 @@ class Subject:
         target: what `loss` compares the output with.
         loss: `loss(output, target)` returns a scalar.
         optimizer: an optimizer over the model's parameters.
+        train_step: performs one real training step on this model and returns its loss.
     """
 
     model: nn.Module
@@ -27,3 +28,4 @@ class Subject:
     target: Any = None
     loss: Loss | None = None
     optimizer: Optimizer | None = None
+    train_step: Callable[[], Tensor | float] | None = None

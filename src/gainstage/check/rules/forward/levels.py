@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence, finite
-from gainstage.check.findings import Finding
+from gainstage.check.findings import Found
 from gainstage.check.thresholds import (
     COLLAPSE_ERROR,
     COLLAPSE_WARNING,
@@ -19,7 +19,7 @@ _ALL = "start all weights anew: gs.initialize(model, example)"
 
 
 @rule("FWD201", "collapsed-samples", "error", explains=("FWD202", "FWD204", "FWD205", "BWD301", "BWD303"))
-def collapse(evidence: Evidence) -> Iterator[Finding]:
+def collapse(evidence: Evidence) -> Iterator[Found]:
     r"""## What it does
     Compares the variance *between samples* with the mean square, $\mathrm{Var}_n[y_n] / \mathrm{E}[y^2]$, at the
     output, and finds the site from which on it is lost.
@@ -58,9 +58,7 @@ def collapse(evidence: Evidence) -> Iterator[Finding]:
         return
     end = max(ends, key=lambda i: _ratio(evidence.forward(i)))
     origin, ratio = evidence.origin(end, collapsed), _ratio(evidence.forward(end))
-    yield Finding(
-        "FWD201",
-        "collapsed-samples",
+    yield Found(
         "error" if ratio < COLLAPSE_ERROR * given else "warning",
         evidence.tape.sites[origin].name,
         measured=f"between samples varies {_ratio(evidence.forward(origin)):.1e} of the mean square here, "
@@ -77,7 +75,7 @@ def _ratio(moments: Moments) -> float:
 
 
 @rule("FWD202", "vanishing-signal", "error", explains=("BWD301", "BWD303"))
-def vanishing(evidence: Evidence) -> Iterator[Finding]:
+def vanishing(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Compares the variance between samples at the input of the output head with that of the model's input.
 
@@ -120,9 +118,7 @@ def vanishing(evidence: Evidence) -> Iterator[Finding]:
     end = max(ends, key=lambda i: evidence.forward(i).variance_between)
     origin, level = evidence.origin(end, vanished), evidence.forward(end).variance_between / variance
     factor = level ** (0.5 / max(evidence.depth[end], 1))
-    yield Finding(
-        "FWD202",
-        "vanishing-signal",
+    yield Found(
         "error" if level < VANISHING_ERROR else "warning",
         evidence.tape.sites[origin].name,
         measured=f"variance between samples falls to {level:.1e} of the input's before the output head",
@@ -134,7 +130,7 @@ def vanishing(evidence: Evidence) -> Iterator[Finding]:
 
 
 @rule("FWD203", "exploding-signal", "warning", explains=("FWD205", "BWD301", "BWD302", "OUT501"))
-def explosion(evidence: Evidence) -> Iterator[Finding]:
+def explosion(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Compares the RMS of the output head with that of the input (or with 1, if that is larger).
 
@@ -176,9 +172,7 @@ def explosion(evidence: Evidence) -> Iterator[Finding]:
         return
     end = max(ends, key=lambda i: evidence.forward(i).mean_square)
     origin, rms = evidence.origin(end, exploded), evidence.forward(end).rms
-    yield Finding(
-        "FWD203",
-        "exploding-signal",
+    yield Found(
         "error" if rms > EXPLOSION_ERROR * base else "warning",
         evidence.tape.sites[origin].name,
         measured=f"RMS {evidence.forward(origin).rms:.3g} here, {rms:.3g} at the output head",

@@ -8,12 +8,12 @@ from torch import Tensor
 from gainstage.check._registry import rule
 from gainstage.check._weights import Weight, identical_units
 from gainstage.check.evidence import Evidence
-from gainstage.check.findings import Finding, Severity
+from gainstage.check.findings import Found, Severity
 from gainstage.check.thresholds import IDENTICAL_ERROR, IDENTICAL_WARNING
 
 
 @rule("INI101", "identical-units", "error", explains=("INI102", "FWD", "BWD", "OUT"))
-def identical(evidence: Evidence) -> Iterator[Finding]:
+def identical(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Finds hidden weights whose output units start equal and receive equal gradients.
 
@@ -53,9 +53,7 @@ def identical(evidence: Evidence) -> Iterator[Finding]:
         total, share = parameter.shape[unit_axis], sum(groups) / parameter.shape[unit_axis]
         severity: Severity = "error" if share > IDENTICAL_ERROR else "warning" if share > IDENTICAL_WARNING else "note"
         value = f": every entry is {weight.low:.4g}" if weight.constant else ""
-        yield Finding(
-            "INI101",
-            "identical-units",
+        yield Found(
             severity,
             weight.name,
             measured=f"{sum(groups)} of {total} units have an identical twin{value}",
@@ -79,7 +77,7 @@ def _has_twins(parameter: Tensor, axis: int) -> bool:
 
 
 @rule("INI102", "constant-weight", "error", explains=("INI101", "FWD", "BWD", "OUT"))
-def constant(evidence: Evidence) -> Iterator[Finding]:
+def constant(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Finds weights that are one number everywhere: zero weights that block all learning behind and before them, and
     other constants, whose rank is one.
@@ -120,9 +118,7 @@ def constant(evidence: Evidence) -> Iterator[Finding]:
         stays = not bool(evidence.settled.get(weight.name, torch.zeros(1)).to_dense().any())
         if weight.zero and stays:
             blocks = any(evidence.cut(site) for site in weight.sites)
-            yield Finding(
-                "INI102",
-                "constant-weight",
+            yield Found(
                 "error" if blocks else "warning",
                 weight.name,
                 measured="every entry is 0, and its gradient is 0, also after virtual steps",
@@ -132,9 +128,7 @@ def constant(evidence: Evidence) -> Iterator[Finding]:
                 fix=evidence.fix(f"draw {weight.name} at random: gs.initialize(model, example)", [weight.name]),
             )
         elif not weight.zero:
-            yield Finding(
-                "INI102",
-                "constant-weight",
+            yield Found(
                 "note",
                 weight.name,
                 measured=f"every entry is {weight.low:.4g}",
@@ -150,7 +144,7 @@ def _empty(evidence: Evidence, weight: Weight) -> set[int]:
 
 
 @rule("INI103", "identical-layers", "note")
-def copies(evidence: Evidence) -> Iterator[Finding]:
+def copies(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Finds separate parameters that start with bit for bit the same random values.
 
@@ -183,9 +177,7 @@ def copies(evidence: Evidence) -> Iterator[Finding]:
         groups.setdefault(_owners(names), []).append(names)
     for owners, members in groups.items():
         together = all(_equal_gradients(evidence, names) for names in members)
-        yield Finding(
-            "INI103",
-            "identical-layers",
+        yield Found(
             "warning" if together else "note",
             f"{owners[0]} to {owners[-1]}" if len(owners) > 2 else " and ".join(owners),
             measured=f"{len(owners)} copies of the same random values" + (", with equal gradients" if together else ""),

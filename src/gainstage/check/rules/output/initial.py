@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.findings import Finding
+from gainstage.check.findings import Found
 from gainstage.check.thresholds import LOSS_BELOW, LOSS_EXCESS, LOSS_FACTOR
 from gainstage.signal import Site
 
@@ -16,7 +16,7 @@ _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 
 
 @rule("OUT501", "initial-loss", "warning")
-def initial(evidence: Evidence) -> Iterator[Finding]:
+def initial(evidence: Evidence) -> Iterator[Found]:
     r"""## What it does
     Compares the cross-entropy of the first pass with that of guessing: $\ln C$ for $C$ classes, $\ln 2$ for a binary
     cross-entropy.
@@ -62,9 +62,7 @@ def initial(evidence: Evidence) -> Iterator[Finding]:
         heads = [w.name for w in evidence.weights if set(w.sites) & set(evidence.heads)]
         fix = evidence.fix("start the output head anew: gs.initialize(model, example)", heads)
         if guess and measured > LOSS_FACTOR * guess and measured > guess + LOSS_EXCESS:
-            yield Finding(
-                "OUT501",
-                "initial-loss",
+            yield Found(
                 "warning",
                 site.name,
                 measured=f"cross-entropy {measured:.3g}",
@@ -75,9 +73,7 @@ def initial(evidence: Evidence) -> Iterator[Finding]:
                 fix=fix,
             )
         elif entropy and measured < LOSS_BELOW * entropy:
-            yield Finding(
-                "OUT501",
-                "initial-loss",
+            yield Found(
                 "note",
                 site.name,
                 measured=f"cross-entropy {measured:.3g}",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check._signal import weights_behind
 from gainstage.check.evidence import Evidence
-from gainstage.check.findings import Finding, Severity
+from gainstage.check.findings import Found, Severity
 from gainstage.check.thresholds import DEAD_SAMPLES, DEAD_SHARE, DEAD_UNITS, SATURATED_ERROR, SATURATED_WARNING
 from gainstage.signal import Site
 
@@ -14,7 +14,7 @@ _SQUASHES = frozenset({"tanh", "sigmoid", "hardsigmoid"})  # not hardtanh: nn.Re
 
 
 @rule("FWD204", "dead-units", "error", explains=("FWD201", "FWD202", "BWD301", "BWD303"))
-def dead(evidence: Evidence) -> Iterator[Finding]:
+def dead(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Counts the units of each ReLU that are 0 for every sample and position of the example.
 
@@ -56,9 +56,7 @@ def dead(evidence: Evidence) -> Iterator[Finding]:
             severity = "note"
         names = [w.name for w in evidence.weights if set(w.sites) & set(weights_behind(evidence.graph, site.index))]
         biases = [name.removesuffix("weight") + "bias" for name in names]
-        yield Finding(
-            "FWD204",
-            "dead-units",
+        yield Found(
             severity,
             site.name,
             measured=f"{number} of {moments.units} units are 0 for all {moments.count // moments.units} "
@@ -83,8 +81,8 @@ def _countable(evidence: Evidence, site: Site) -> bool:
     return moments.count // moments.units >= DEAD_SAMPLES
 
 
-@rule("FWD205", "saturated-units", "warning", explains=("FWD201", "BWD301"))
-def saturated(evidence: Evidence) -> Iterator[Finding]:
+@rule("FWD205", "saturated-units", "warning", explains=("FWD201", "FWD203", "BWD301"))
+def saturated(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Measures the share of entries of hidden tanh and sigmoid sites that lie in the flat part of the curve: beyond
     ±0.99 of tanh, outside 0.01 to 0.99 of a sigmoid.
@@ -122,9 +120,7 @@ def saturated(evidence: Evidence) -> Iterator[Finding]:
             continue
         severe = moments.saturated > SATURATED_ERROR and evidence.cut(site.index)
         names = [w.name for w in evidence.weights if set(w.sites) & set(weights_behind(evidence.graph, site.index))]
-        yield Finding(
-            "FWD205",
-            "saturated-units",
+        yield Found(
             "error" if severe else "warning",
             site.name,
             measured=f"{moments.saturated:.0%} of the entries are saturated",

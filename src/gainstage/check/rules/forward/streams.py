@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.findings import Finding
+from gainstage.check.findings import Found
 from gainstage.check.thresholds import GROWTH_BRANCHES, GROWTH_ERROR, GROWTH_WARNING
 from gainstage.signal import Branch
 
 
 @rule("FWD207", "stream-growth", "warning", explains=("FWD203", "BWD302", "BWD301", "OUT501"))
-def growth(evidence: Evidence) -> Iterator[Finding]:
+def growth(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Compares the mean square of a residual stream after its last branch with that after its middle branch.
 
@@ -64,9 +64,7 @@ def growth(evidence: Evidence) -> Iterator[Finding]:
         if not last > GROWTH_WARNING * max(first, middle) > 0:
             continue
         names = [w.name for w in evidence.weights if set(w.sites) & {branch.last for branch in stream}]
-        yield Finding(
-            "FWD207",
-            "stream-growth",
+        yield Found(
             "error" if last > GROWTH_ERROR * first else "warning",
             evidence.tape.sites[stream[-1].add].name,
             measured=f"mean square {first:.2g} after the first of {len(stream)} branches, {middle:.2g} after the "

@@ -1,0 +1,12 @@
+"""What the model returns in evaluation mode, once a check."""
+
+from torch import Tensor
+
+from gainstage.check.evidence import Evidence
+from gainstage.check.probes import rerun
+
+
+def in_eval(evidence: Evidence) -> list[Tensor]:
+    """The floating point outputs for the example in evaluation mode; ask as `evidence.once(in_eval)`."""
+    evidence.measured()
+    return rerun(evidence.model, evidence.example, training=False, seed=evidence.seed)

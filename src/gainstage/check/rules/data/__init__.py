@@ -1,0 +1,1 @@
+"""DAT6xx: the batch that the model is given."""

@@ -1,0 +1,1 @@
+"""NRM4xx: normalization layers and their statistics."""

@@ -1,0 +1,1 @@
+"""OPT8xx: the optimizer and the step that it makes."""

@@ -1,0 +1,1 @@
+"""REG7xx: dropout, penalties and smoothing."""

@@ -1,0 +1,1 @@
+"""TRN9xx: a short training run, only where `train=True` asks for it."""
