@@ -259,3 +259,12 @@ def test_structured_laws_follow_the_use_of_a_weight_whatever_way_it_is_stored() 
     assert not plan["plain.0"].transposed
     with torch.no_grad():
         assert float((model(X) + model(-X)).abs().max()) < 1e-3 * float(model(X).abs().max())
+
+
+def test_a_chain_with_a_frozen_weight_has_no_structured_start() -> None:
+    layers = [layer for _ in range(9) for layer in (nn.Linear(32, 32), nn.ReLU())]
+    body, head = nn.Sequential(*layers), nn.Linear(32, 10)
+    gs.initialize(body, torch.randn(64, 32))
+    body.requires_grad_(False)
+    law = gs.plan(nn.Sequential(body, head), torch.randn(64, 32))["1.weight"].law
+    assert "mirrored" not in str(law)

@@ -59,7 +59,7 @@ def test_a_gradient_that_is_not_finite_stops_a_clipped_run(problem) -> None:
 def test_clipping_limits_the_step(problem) -> None:
     model, x, y = problem
     told: list[Step] = []
-    fit(model, [(x, 1e6 * y)], loss=mse_loss, optimizer=sgd(model, lr=1.0), clip=0.25, callback=told.append)
+    fit(model, [(x, 1e6 * y)], loss=mse_loss, optimizer=sgd(model, lr=1.0), clip=0.25, on_step=[told.append])
     moved = torch.cat([p.detach().flatten() for p in model.parameters()]).norm().item()
     assert moved == pytest.approx(0.25, rel=1e-4)
     assert told[0].grad_norm > 1e6
@@ -75,7 +75,7 @@ def test_a_schedule_scales_every_rate_and_puts_it_back(problem) -> None:
         loss=mse_loss,
         optimizer=optimizer,
         schedule=warmup(2),
-        callback=lambda _: seen.append([g["lr"] for g in optimizer.param_groups]),
+        on_step=[lambda _: seen.append([g["lr"] for g in optimizer.param_groups])],
     )
     assert seen == [[0.05, 0.005], [0.1, 0.01], [0.1, 0.01]]
     assert [g["lr"] for g in optimizer.param_groups] == [0.1, 0.01]
@@ -100,7 +100,7 @@ def test_flags_are_as_before_also_when_the_loop_raises(problem) -> None:
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        fit(model, [(x, y)], loss=mse_loss, optimizer=sgd(model), callback=stop)
+        fit(model, [(x, y)], loss=mse_loss, optimizer=sgd(model), on_step=[stop])
     assert [m.training for m in model.modules()] == [False, True, False, False]
 
 
@@ -189,3 +189,111 @@ def test_two_runs_from_the_same_seed_are_equal_bit_for_bit() -> None:
         return fit(model, minibatches(x, y, batch_size=8, steps=20), loss=cross_entropy, optimizer=adam).losses
 
     assert run() == run()
+
+
+def test_epochs_go_through_a_list_again_and_through_an_iterator_on(problem) -> None:
+    model, x, y = problem
+    parts = list(zip(x.split(16), y.split(16), strict=True))
+    again = fit(model, parts, loss=mse_loss, optimizer=sgd(model, lr=0.0), epochs=3)
+    assert again.losses == again.losses[:4] * 3
+    assert [epoch.number for epoch in again.epochs] == [0, 1, 2]
+    assert [epoch.loss for epoch in again.epochs] == pytest.approx([sum(again.losses[:4]) / 4] * 3)
+    on = fit(model, iter(parts), loss=mse_loss, optimizer=sgd(model, lr=0.0), epochs=2, steps=2)
+    assert on.losses == again.losses[:4]
+    with pytest.raises(TrainError, match="ended before epoch 1"):
+        fit(model, iter(parts), loss=mse_loss, optimizer=sgd(model), epochs=2)
+
+
+def test_validation_runs_in_evaluation_mode_without_gradients_after_each_epoch(problem) -> None:
+    model, x, y = problem
+    seen: list[tuple[bool, bool, float]] = []
+
+    def validate(net: nn.Module) -> dict[str, float]:
+        seen.append((net.training, torch.is_grad_enabled(), net.weight.detach().norm().item()))
+        return {"val_loss": mse_loss(net(x), y)}
+
+    told = []
+    run = fit(model, [(x, y)], loss=mse_loss, optimizer=sgd(model), epochs=2, validate=validate, on_epoch=[told.append])
+    assert [s[:2] for s in seen] == [(False, False)] * 2
+    assert seen[0][2] < seen[1][2] == model.weight.detach().norm().item()
+    assert told == list(run.epochs)
+    assert run.epochs[0].metrics["val_loss"] == pytest.approx(run.losses[1])
+    assert run.epochs[0].metrics["loss"] == run.epochs[0].loss == run.losses[0]
+
+
+def test_a_callback_that_returns_true_ends_the_run_after_all_were_told(problem) -> None:
+    model, x, y = problem
+    steps: list[Step] = []
+    epochs: list[int] = []
+    run = fit(
+        model,
+        [(x, y)] * 4,
+        loss=mse_loss,
+        optimizer=sgd(model),
+        on_step=[lambda step: step.number == 2, steps.append],
+    )
+    assert (run.steps, len(steps)) == (3, 3)
+    assert run.stopped == "a callback asked for it after step 2"
+    assert run.epochs == ()
+    run = fit(
+        model,
+        [(x, y)],
+        loss=mse_loss,
+        optimizer=sgd(model),
+        epochs=5,
+        on_epoch=[lambda epoch: epoch.number == 1, lambda epoch: epochs.append(epoch.number)],
+    )
+    assert run.stopped == "a callback asked for it after epoch 1"
+    assert epochs == [0, 1]
+    assert not run.diverged
+
+
+def test_a_run_in_two_parts_is_the_run_in_one(problem) -> None:
+    """The schedule goes on where it was, and what a callback stores at the end of an epoch are the rates as given."""
+    _, x, y = problem
+    parts = list(zip(x.split(16), y.split(16), strict=True))
+
+    def run(*bounds: tuple[int, int]) -> tuple[list[float], list[float], list[int]]:
+        torch.manual_seed(0)
+        model = nn.Linear(4, 1)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        losses, rates, numbers = [], [], []
+        for start, epochs in bounds:
+            fitted = fit(
+                model,
+                parts,
+                loss=mse_loss,
+                optimizer=optimizer,
+                start=start,
+                epochs=epochs,
+                schedule=warmup(6, total=20),
+                on_step=[lambda step: numbers.append(step.number)],
+                on_epoch=[lambda _, o=optimizer: rates.append(o.param_groups[0]["lr"])],
+            )
+            losses += fitted.losses
+        return losses, rates, numbers
+
+    whole, cut = run((0, 4)), run((0, 1), (1, 4))
+    assert whole == cut
+    assert whole[1] == [0.1] * 4
+    assert whole[2] == list(range(16))
+
+
+def test_where_the_schedule_would_be_must_be_known() -> None:
+    model = nn.Linear(1, 1)
+    with pytest.raises(TrainError, match="give steps="):
+        fit(model, iter(()), loss=mse_loss, optimizer=sgd(model), start=2, epochs=4, schedule=warmup(3))
+
+
+def test_the_bar_counts_every_step_of_every_epoch(problem, monkeypatch) -> None:
+    import io
+
+    import rich.console
+
+    shown = io.StringIO()
+    real = rich.console.Console
+    monkeypatch.setattr(rich.console, "Console", lambda **_: real(file=shown, force_terminal=True, width=100))
+    model, x, y = problem
+    fit(model, [(x, y)] * 3, loss=mse_loss, optimizer=sgd(model), epochs=2, progress="a [title]")
+    assert "a [title]" in shown.getvalue()
+    assert "6/6" in shown.getvalue()

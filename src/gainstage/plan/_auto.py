@@ -223,8 +223,9 @@ class _Auto:
         return normal_mean(chain.phi(self.levels.level(origin) ** 0.5 * Z).square()) if chain.mirrored else level
 
     def _separate(self, chain: Chain) -> bool:
+        """Whether each weight of the chain is a parameter of its own, free to take its part of the structure."""
         names = [self.graph.parameter_of(self.graph.weights[site].weight) for site in chain.sites]
-        return None not in names and len(set(names)) == len(names)
+        return None not in names and len(set(names)) == len(names) and not self.context.frozen.intersection(names)
 
     def _groups(self, site: int) -> int:
         return int(self.graph.sites[site].argument(6, "groups", 1)) if self.graph.weights[site].family == "conv" else 1

@@ -1,9 +1,30 @@
-"""Training: one small loop that hides nothing."""
+"""Training aids: one small loop that hides nothing, mixing, early stopping, ensembles, batch statistics."""
 
 from gainstage.train._batches import minibatches as minibatches
+from gainstage.train._batchnorm import update_batchnorm as update_batchnorm
+from gainstage.train._checkpoint import load_checkpoint as load_checkpoint
+from gainstage.train._checkpoint import save_checkpoint as save_checkpoint
+from gainstage.train._criteria import GL as GL
+from gainstage.train._criteria import PQ as PQ
+from gainstage.train._criteria import UP as UP
+from gainstage.train._criteria import moving_average as moving_average
+from gainstage.train._criteria import moving_median as moving_median
+from gainstage.train._cutmix import cutmix as cutmix
+from gainstage.train._early_stopping import EarlyStopping as EarlyStopping
 from gainstage.train._errors import TrainError as TrainError
 from gainstage.train._evaluate import accuracy as accuracy
+from gainstage.train._loop import Epoch as Epoch
 from gainstage.train._loop import Fit as Fit
 from gainstage.train._loop import Step as Step
 from gainstage.train._loop import fit as fit
-from gainstage.train._loop import warmup as warmup
+from gainstage.train._mixed import Mixed as Mixed
+from gainstage.train._mixed import mixed_accuracy as mixed_accuracy
+from gainstage.train._mixed import mixed_loss as mixed_loss
+from gainstage.train._mixer import Mixer as Mixer
+from gainstage.train._mixup import mixup as mixup
+from gainstage.train._monitor import mode_of as mode_of
+from gainstage.train._schedule import warmup as warmup
+from gainstage.train._transfer import Transfer as Transfer
+from gainstage.train._transfer import layerwise_rates as layerwise_rates
+from gainstage.train._transfer import transfer as transfer
+from gainstage.train._transfer import unfreeze as unfreeze

@@ -1,19 +1,22 @@
 """A training loop that hides nothing: one step a batch, and what became of the loss."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.train._errors import TrainError
 from gainstage.train._evaluate import mode
+from gainstage.train._progress import bar
+from gainstage.train._schedule import Schedule as Schedule
+from gainstage.train._schedule import warmup as warmup
 
 Loss = Callable[[Any, Any], Tensor]
-Schedule = Callable[[int], float]
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,35 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Epoch:
+    """What a callback is told after each epoch.
+
+    Attributes:
+        number: from 0.
+        loss: mean training loss over its steps, each before its update.
+        metrics: what `validate` returned, and the training loss as `"loss"` unless `validate` gives one.
+    """
+
+    number: int
+    loss: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Fit:
     """What became of a training run.
 
     Attributes:
         losses: the loss of every step, each before that step's update.
         diverged: the last loss or gradient was not finite; the parameters are those that gave it, not updated again.
+        epochs: of every epoch that was finished.
+        stopped: why a callback ended the run, a sentence; None where it ran to its end.
     """
 
     losses: tuple[float, ...]
     diverged: bool
+    epochs: tuple[Epoch, ...] = ()
+    stopped: str | None = None
 
     @property
     def steps(self) -> int:
@@ -49,13 +71,17 @@ def fit(
     *,
     loss: Loss,
     optimizer: Optimizer,
+    epochs: int = 1,
+    start: int = 0,
     steps: int | None = None,
     schedule: Schedule | None = None,
     clip: float | None = None,
-    callback: Callable[[Step], None] | None = None,
+    validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    on_step: Sequence[Callable[[Step], object]] = (),
+    on_epoch: Sequence[Callable[[Epoch], object]] = (),
     progress: str | None = None,
 ) -> Fit:
-    """Train `model` in place for `steps` batches.
+    """Train `model` in place for some epochs, each of `steps` batches.
 
     $$ \\theta \\leftarrow \\theta - \\text{optimizer}(\\nabla_\\theta\\, \\ell(f_\\theta(x), y)) $$
 
@@ -64,92 +90,74 @@ def fit(
 
     Args:
         model: the module; called with a tensor, or with a tuple as positional or a dict as keyword inputs.
-        batches: pairs `(x, y)`, for instance from `minibatches`.
+        batches: pairs `(x, y)`, for instance a `DataLoader`, which starts anew every epoch, or `minibatches`, which
+            goes on.
         loss: `loss(output, y)` returns a scalar.
         optimizer: any optimizer over the model's parameters.
-        steps: how many batches; all there are by default.
-        schedule: factor on every learning rate at step 0, 1, ...; see `warmup`. The rates are put back at the end.
+        epochs: how many times to go through `batches`, or through `steps` of them.
+        start: the epoch to begin with, where a run is resumed from a checkpoint; the schedule goes on from there.
+        steps: how many batches an epoch; all there are by default.
+        schedule: factor on every learning rate at step 0, 1, ... of the whole run; see `warmup`. The rates are put back
+            after every epoch.
         clip: largest norm of the whole gradient.
-        callback: told about every step. An exception it raises ends the run and passes through.
+        validate: `validate(model)` returns numbers by name, `{"val_loss": 0.3}`; called after every epoch in evaluation
+            mode and without gradients.
+        on_step: functions that are told about every step.
+        on_epoch: functions that are told about every epoch, for instance an `EarlyStopping`. One of either kind that
+            returns True ends the run; an exception it raises ends the run and passes through.
         progress: a title; shows a progress bar, if standard error is a terminal.
 
     Returns:
-        The losses, and whether the run diverged.
+        The losses, the epochs, and whether and why the run ended early.
 
     Raises:
-        TrainError: the batches end before `steps`, or the loss is not a scalar with a gradient.
+        TrainError: the batches of an epoch end before `steps`, or the loss is not a scalar with a gradient.
 
     Example:
         >>> import torch
         >>> model, x, y = nn.Linear(2, 1), torch.randn(8, 2), torch.randn(8, 1)
         >>> sgd = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> run = fit(model, [(x, y)] * 5, loss=nn.functional.mse_loss, optimizer=sgd)
+        >>> run = fit(model, [(x, y)], loss=nn.functional.mse_loss, optimizer=sgd, epochs=5)
         >>> run.steps, run.losses[-1] < run.losses[0]
         (5, True)
     """
     base = [float(group["lr"]) for group in optimizer.param_groups]
+    before = _steps_before(start, batches, steps, schedule)
     losses: list[float] = []
+    told: list[Epoch] = []
     try:
-        with mode(model, training=True):
-            for number, (x, y) in enumerate(_shown(islice(batches, steps), steps, progress)):
-                if schedule is not None:
-                    _scale_rates(optimizer, base, schedule(number))
-                optimizer.zero_grad(set_to_none=True)
-                value = _checked(loss(_call(model, x), y))
-                losses.append(float(value.detach()))
-                if not math.isfinite(losses[-1]):
-                    return Fit(tuple(losses), diverged=True)
-                value.backward()  # type: ignore[no-untyped-call]
-                norm = None if clip is None else float(nn.utils.clip_grad_norm_(_parameters(optimizer), clip))
-                if norm is not None and not math.isfinite(norm):
-                    return Fit(tuple(losses), diverged=True)
-                optimizer.step()
-                if callback is not None:
-                    callback(Step(number, losses[-1], norm))
+        with mode(model, training=True), bar(progress, _total(batches, steps, epochs - start)) as advance:
+            for number in range(start, epochs):
+                begin = len(losses)
+                for x, y in islice(batches, steps):
+                    if schedule is not None:
+                        _scale_rates(optimizer, base, schedule(before + len(losses)))
+                    optimizer.zero_grad(set_to_none=True)
+                    value = _checked(loss(call(model, x), y))
+                    losses.append(float(value.detach()))
+                    if not math.isfinite(losses[-1]):
+                        return Fit(tuple(losses), diverged=True, epochs=tuple(told))
+                    value.backward()  # type: ignore[no-untyped-call]
+                    norm = None if clip is None else float(nn.utils.clip_grad_norm_(_parameters(optimizer), clip))
+                    if norm is not None and not math.isfinite(norm):
+                        return Fit(tuple(losses), diverged=True, epochs=tuple(told))
+                    optimizer.step()
+                    advance()
+                    if why := _asked_to_stop(on_step, Step(before + len(losses) - 1, losses[-1], norm)):
+                        return Fit(tuple(losses), diverged=False, epochs=tuple(told), stopped=why)
+                made = losses[begin:]
+                _check_length(made, steps, number, first=number == start)
+                _scale_rates(optimizer, base, 1.0)  # callbacks store the rates as they were given
+                told.append(_finished(model, number, made, validate))
+                if why := _asked_to_stop(on_epoch, told[-1]):
+                    return Fit(tuple(losses), diverged=False, epochs=tuple(told), stopped=why)
     finally:
         _scale_rates(optimizer, base, 1.0)
-    if steps is not None and len(losses) < steps:
-        raise TrainError(
-            f"the batches ended after {len(losses)} of {steps} steps. Give more, for instance "
-            f"minibatches(x, y, batch_size=64, steps={steps}), or leave steps out."
-        )
-    return Fit(tuple(losses), diverged=False)
+    return Fit(tuple(losses), diverged=False, epochs=tuple(told))
 
 
-def warmup(steps: int, *, total: int | None = None) -> Schedule:
-    r"""A schedule that rises linearly over `steps`, then stays, or falls to 0 at `total` along half a cosine.
-
-    $$ s(t) = \min\!\left(1, \tfrac{t + 1}{\text{steps}}\right) \cdot
-       \tfrac12 \left(1 + \cos \pi \tfrac{t - \text{steps}}{\text{total} - \text{steps}}\right)_{t > \text{steps}} $$
-
-    Args:
-        steps: length of the rise; 0 for none.
-        total: the step at which the rate would be 0; never by default.
-
-    Returns:
-        A function of the step's number.
-
-    Raises:
-        TrainError: `total` is not after the warm-up.
-
-    Example:
-        >>> [round(warmup(2, total=6)(step), 2) for step in range(7)]
-        [0.5, 1.0, 1.0, 0.85, 0.5, 0.15, 0.0]
-    """
-    if total is not None and total <= steps:
-        raise TrainError(f"total is {total}, expected more than the {steps} steps of warm-up")
-
-    def factor(step: int) -> float:
-        if step < steps:
-            return (step + 1) / steps
-        if total is None:
-            return 1.0
-        return (1 + math.cos(math.pi * min(1.0, (step - steps) / (total - steps)))) / 2
-
-    return factor
-
-
-def _call(model: nn.Module, x: Any) -> Any:
+def call(model: nn.Module, x: Any) -> Any:
+    """The model's output for a tensor, a tuple of positional or a dict of keyword inputs."""
     if isinstance(x, dict):
         return model(**x)
     return model(*x) if isinstance(x, tuple) else model(x)
@@ -176,13 +184,48 @@ def _scale_rates(optimizer: Optimizer, base: list[float], factor: float) -> None
             group["lr"] = rate * factor
 
 
-def _shown(batches: Iterator[Any], steps: int | None, title: str | None) -> Iterator[Any]:
-    if title is None:
-        return batches
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import track
+def _finished(model: nn.Module, number: int, losses: list[float], validate: Any) -> Epoch:
+    mean = sum(losses) / len(losses) if losses else math.nan
+    metrics: dict[str, float] = {"loss": mean}
+    if validate is not None:
+        with mode(model, training=False), torch.no_grad():
+            metrics |= {name: float(value) for name, value in validate(model).items()}
+    return Epoch(number, mean, metrics)
 
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    return iter(track(batches, escape(title), total=steps, console=console, transient=True, disable=hidden))
+
+def _asked_to_stop(callbacks: Sequence[Callable[[Any], object]], event: Any) -> str | None:
+    """Tell every callback; the reason of the first that wants to stop."""
+    asked = [callback for callback in callbacks if callback(event) is True]
+    if not asked:
+        return None
+    return (
+        getattr(asked[0], "reason", None)
+        or f"a callback asked for it after {type(event).__name__.lower()} {event.number}"
+    )
+
+
+def _steps_before(start: int, batches: Any, steps: int | None, schedule: Schedule | None) -> int:
+    done = _total(batches, steps, start)
+    if done is None and start and schedule is not None:
+        raise TrainError(
+            f"where the schedule is after {start} epochs depends on their length: give steps=, for one epoch"
+        )
+    return done or 0
+
+
+def _check_length(made: list[float], steps: int | None, epoch: int, *, first: bool) -> None:
+    if steps is not None and len(made) < steps:
+        raise TrainError(
+            f"the batches ended after {len(made)} of {steps} steps. Give more, for instance "
+            f"minibatches(x, y, batch_size=64, steps={steps}), or leave steps out."
+        )
+    if not made and not first:
+        raise TrainError(
+            f"the batches ended before epoch {epoch}: an iterator goes through them once. Give a list or a DataLoader, "
+            "or minibatches(...) for all epochs together and steps= for one."
+        )
+
+
+def _total(batches: Any, steps: int | None, epochs: int) -> int | None:
+    each = len(batches) if steps is None and hasattr(batches, "__len__") else steps
+    return None if each is None else each * epochs
