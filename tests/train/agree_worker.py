@@ -9,10 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from gainstage.train._batchnorm import update_batchnorm
-from gainstage.train._checkpoint import load_checkpoint, save_checkpoint
-from gainstage.train._early_stopping import EarlyStopping
-from gainstage.train._errors import TrainError
+from gainstage.train import EarlyStopping, TrainError, load_checkpoint, save_checkpoint, update_batchnorm
 
 VALUES = {  # by rank; the mean decides
     "mean": [[4.0, 2.0, 1.0, 3.0, 3.0], [4.0, 2.0, 5.0, 1.5, 1.5]],

@@ -16,9 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gainstage.train import _storage
-from gainstage.train._checkpoint import load_checkpoint, save_checkpoint
-from gainstage.train._early_stopping import EarlyStopping
+from gainstage.train import EarlyStopping, _storage, load_checkpoint, save_checkpoint
 
 EPOCHS = 12
 VALUES = [9.0, 5.0, 4.0, 6.0, 3.0, 7.0, 2.5, 4.0, 2.0, 3.0, 3.0, 3.0]

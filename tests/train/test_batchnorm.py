@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from gainstage.nn.norm._batch import BatchNorm
 from gainstage.nn.norm._ghost import AccumulatedBatchNorm, GhostBatchNorm
 from gainstage.nn.norm._renorm import BatchRenorm
-from gainstage.train._batchnorm import update_batchnorm
-from gainstage.train._errors import TrainError
+from gainstage.train import TrainError, update_batchnorm
 from gainstage.train._freeze import keep_in_eval, let_train
 
 

@@ -9,11 +9,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 from torch.optim.swa_utils import AveragedModel
 
-from gainstage.train._criteria import GL, PQ, UP, moving_average, moving_median
-from gainstage.train._early_stopping import EarlyStopping
-from gainstage.train._errors import TrainError
-from gainstage.train._loop import fit
-from gainstage.train._monitor import mode_of
+from gainstage.train import GL, PQ, UP, EarlyStopping, TrainError, fit, mode_of, moving_average, moving_median
 
 finite = st.floats(-1e3, 1e3)
 anything = st.one_of(finite, st.sampled_from([math.nan, math.inf, -math.inf]))

@@ -13,12 +13,8 @@ from scipy.stats import beta
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from gainstage.train import TrainError, fit
-from gainstage.train._cutmix import cutmix
-from gainstage.train._mixed import Mixed, mixed_accuracy, mixed_loss
-from gainstage.train._mixer import Mixer
+from gainstage.train import Mixed, Mixer, TrainError, cutmix, fit, mixed_accuracy, mixed_loss, mixup
 from gainstage.train._mixing import partners, symmetric_beta
-from gainstage.train._mixup import mixup
 
 pers = st.sampled_from(["batch", "pair", "element"])
 sizes = st.integers(2, 9)

@@ -8,9 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import gainstage as gs
-from gainstage.train import fit
-from gainstage.train._errors import TrainError
-from gainstage.train._transfer import layerwise_rates, transfer, unfreeze
+from gainstage.train import TrainError, fit, layerwise_rates, transfer, unfreeze
 
 
 def pretrained() -> nn.Sequential:

@@ -1,9 +1,16 @@
 """Training aids: one small loop that hides nothing, mixing, early stopping, ensembles, batch statistics."""
 
+from gainstage.train._averaging import WeightAverage as WeightAverage
 from gainstage.train._batches import minibatches as minibatches
 from gainstage.train._batchnorm import update_batchnorm as update_batchnorm
+from gainstage.train._calibration import brier_score as brier_score
+from gainstage.train._calibration import calibration_error as calibration_error
+from gainstage.train._calibration import disagreement as disagreement
+from gainstage.train._calibration import negative_log_likelihood as negative_log_likelihood
 from gainstage.train._checkpoint import load_checkpoint as load_checkpoint
 from gainstage.train._checkpoint import save_checkpoint as save_checkpoint
+from gainstage.train._combining import combine as combine
+from gainstage.train._combining import vote as vote
 from gainstage.train._criteria import GL as GL
 from gainstage.train._criteria import PQ as PQ
 from gainstage.train._criteria import UP as UP
@@ -11,6 +18,7 @@ from gainstage.train._criteria import moving_average as moving_average
 from gainstage.train._criteria import moving_median as moving_median
 from gainstage.train._cutmix import cutmix as cutmix
 from gainstage.train._early_stopping import EarlyStopping as EarlyStopping
+from gainstage.train._ensemble import Ensemble as Ensemble
 from gainstage.train._errors import TrainError as TrainError
 from gainstage.train._evaluate import accuracy as accuracy
 from gainstage.train._loop import Epoch as Epoch
@@ -24,7 +32,17 @@ from gainstage.train._mixer import Mixer as Mixer
 from gainstage.train._mixup import mixup as mixup
 from gainstage.train._monitor import mode_of as mode_of
 from gainstage.train._schedule import warmup as warmup
+from gainstage.train._snapshot import cyclic_cosine as cyclic_cosine
+from gainstage.train._snapshot import snapshots as snapshots
+from gainstage.train._soup import Soup as Soup
+from gainstage.train._soup import greedy_soup as greedy_soup
+from gainstage.train._soup import uniform_soup as uniform_soup
+from gainstage.train._stacking import Stacking as Stacking
 from gainstage.train._transfer import Transfer as Transfer
 from gainstage.train._transfer import layerwise_rates as layerwise_rates
 from gainstage.train._transfer import transfer as transfer
 from gainstage.train._transfer import unfreeze as unfreeze
+from gainstage.train.many import CannotStack as CannotStack
+from gainstage.train.many import Moment as Moment
+from gainstage.train.many import fit_many as fit_many
+from gainstage.train.many import predict_many as predict_many
