@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gainstage import init as init
+    from gainstage import report as report
     from gainstage import signal as signal
+    from gainstage import testing as testing
     from gainstage import train as train
     from gainstage.check import Finding as Finding
     from gainstage.check import Report as Report
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from gainstage.signal import Tape as Tape
     from gainstage.signal import record as record
 
-_ROOMS = ("init", "signal", "train", "plan", "check")  # plan and check are functions too: their packages are callable
+# plan and check are functions too: their packages are callable
+_ROOMS = ("init", "signal", "train", "plan", "check", "report", "testing")
 _HOME = {
     "Finding": "check",
     "GainstageError": "errors",
@@ -41,7 +44,7 @@ _HOME = {
     "initialize": "plan",
     "record": "signal",
 }
-__all__ = ["check", "init", "plan", "signal", "train", *sorted(_HOME)]
+__all__ = ["check", "init", "plan", "report", "signal", "testing", "train", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

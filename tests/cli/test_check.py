@@ -109,3 +109,170 @@ def test_options_that_contradict_each_other_are_refused(run, options: list[str])
     result = run("check", "nets.py:constant", *options)
     assert result.exit_code == 2
     assert "Usage" in result.stderr
+
+
+# --- formats -------------------------------------------------------------------------------------------------------
+
+
+def test_a_format_goes_to_a_file_or_to_standard_output_alike(run, room: Path) -> None:
+    for style in ("text", "sarif", "html"):
+        printed = run("check", "nets.py:constant", "--output-format", style)
+        assert printed.exit_code == 1, (style, printed.output)
+        written = run("check", "nets.py:constant", "--output-format", style, "--output-file", "report")
+        assert written.exit_code == 1
+        assert written.stdout == ""
+        assert "wrote report" in written.stderr
+        assert (room / "report").read_text(encoding="utf-8") == printed.stdout, style
+
+
+def test_findings_are_shown_at_the_class_that_the_user_wrote(run, room: Path) -> None:
+    (room / "own.py").write_text(OWN)
+    lines = run("check", "own.py:build", "--select", "INI101", "--output-format", "concise").stdout.splitlines()
+    at = {line.split(":")[2]: line.split(":")[1] for line in lines[:-1]}
+    block = OWN.splitlines().index("class Block(nn.Module):") + 1
+    net = OWN.splitlines().index("class Net(nn.Module):") + 1
+    assert at == {"block.inner.weight": str(block), "stem.weight": str(net)}
+    assert all(line.startswith("own.py:") for line in lines[:-1])
+
+
+def test_findings_in_library_classes_are_shown_at_the_factory(run, room: Path) -> None:
+    line = run("check", "nets.py:constant", "--output-format", "concise").stdout.splitlines()[0]
+    source = (room / "nets.py").read_text().splitlines()
+    assert line.startswith(f"nets.py:{source.index('def constant():') + 1}:")
+
+
+OWN = """
+import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(16, 16)
+
+    def forward(self, x):
+        return torch.relu(self.inner(x))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.block, self.head = nn.Linear(8, 16), Block(), nn.Linear(16, 3)
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.1)
+
+    def forward(self, x):
+        return self.head(self.block(torch.relu(self.stem(x))))
+
+
+def build():
+    return Net(), torch.randn(32, 8)
+"""
+
+
+def test_the_html_report_has_findings_chart_and_plan(run, room: Path) -> None:
+    run("check", "nets.py:constant", "--output-format", "html", "--output-file", "report.html")
+    page = (room / "report.html").read_text(encoding="utf-8")
+    for expected in ("INI101", "<svg", "forward, predicted", "hidden weight into relu", "rules judged", "nets.py"):
+        assert expected in page
+
+
+def test_html_without_matplotlib_is_refused_before_the_pass(refused, monkeypatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    assert 'pip install "gainstage[plot]"' in refused("check", "nets.py:constant", "--output-format", "html")
+
+
+def test_verbose_names_every_rule(run) -> None:
+    page = run("check", "nets.py:constant", "--verbose").output
+    report = json.loads(run("check", "nets.py:constant", "--output-format", "json").stdout)
+    assert all(code in page for code in [*report["judged"], *(n["code"] for n in report["not_judged"])])
+    brief = run("check", "nets.py:constant").output
+    assert len(brief.splitlines()) < len(page.splitlines())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--diff", "--output-format", "html"],
+        ["--diff", "--output-file", "report.txt"],
+        ["--statistics", "--output-format", "sarif"],
+        ["--statistics", "--diff"],
+        ["--fix", "-o", "same", "--output-file", "same"],
+    ],
+)
+def test_formats_that_an_option_does_not_have_are_refused(run, room: Path, options: list[str]) -> None:
+    result = run("check", "nets.py:constant", *options)
+    assert result.exit_code == 2
+    assert "leave out" in result.stderr or "different names" in result.stderr
+    assert not (room / "same").exists()
+
+
+def test_fix_and_a_format_go_together(run, room: Path) -> None:
+    options = ["--select", "INI101", "--fix", "-o", "w.safetensors", "--output-format", "sarif"]
+    result = run("check", "nets.py:constant", *options)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["runs"][0]["results"] == []
+    assert (room / "w.safetensors").exists()
+
+
+# --- settings ------------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_read_from_the_target_s_directory_upwards(run, room: Path) -> None:
+    inner = room / "models"
+    inner.mkdir()
+    (inner / "deep.py").write_text((room / "nets.py").read_text())
+    (room / "pyproject.toml").write_text('[tool.gainstage]\nselect = ["INI101"]\n')
+    for target in ("models/deep.py:constant", "nets:constant"):
+        report = json.loads(run("check", target, "--output-format", "json").stdout)
+        assert report["judged"] == ["INI101"]
+    (room / "elsewhere").mkdir()
+    (room / "elsewhere" / "pyproject.toml").write_text('[tool.gainstage]\nselect = ["FWD201"]\n')
+    (room / "elsewhere" / "far.py").write_text((room / "nets.py").read_text())
+    assert json.loads(run("check", "elsewhere/far.py:constant", "--output-format", "json").stdout)["judged"] == [
+        "FWD201"
+    ]
+
+
+def test_options_win_over_settings(run, room: Path) -> None:
+    (room / "pyproject.toml").write_text('[tool.gainstage]\nselect = ["FWD"]\nignore = ["INI101"]\n')
+    report = json.loads(run("check", "nets.py:constant", "--select", "INI101", "--output-format", "json").stdout)
+    assert report["judged"] == ["INI101"]
+
+
+def test_a_severity_decides_the_exit_code(run, room: Path) -> None:
+    (room / "pyproject.toml").write_text('[tool.gainstage.severity]\nINI101 = "note"\n')
+    assert run("check", "nets.py:constant", "--select", "INI101").exit_code == 0
+    (room / "pyproject.toml").write_text('[tool.gainstage.per-module-ignores]\n"*" = ["INI"]\n')
+    assert "No findings" in run("check", "nets.py:constant", "--select", "INI101").output
+
+
+def test_a_slip_in_the_settings_is_refused_by_file_and_key(refused, room: Path) -> None:
+    (room / "pyproject.toml").write_text('[tool.gainstage]\nignored = ["INI101"]\n')
+    said = refused("check", "nets.py:constant")
+    assert "pyproject.toml" in said
+    assert "Did you mean 'ignore'?" in said
+
+
+# --- baseline ------------------------------------------------------------------------------------------------------
+
+
+def test_a_baseline_leaves_only_what_is_new(run, room: Path) -> None:
+    written = run("check", "nets.py:constant", "--select", "INI101", "--write-baseline", "known.json")
+    assert written.exit_code == 0
+    assert "INI101" in written.stdout
+    assert "wrote known.json: 2 findings" in written.stderr
+    again = run("check", "nets.py:constant", "--select", "INI101", "--baseline", "known.json")
+    assert again.exit_code == 0
+    assert "No new findings. 2 findings known from the baseline" in again.stdout
+    more = run("check", "nets.py:constant", "--select", "INI101,INI102", "--seed", "3", "--baseline", "known.json")
+    assert "INI101 identical" not in more.stdout
+    (room / "known.json").write_text('{"version": 1, "model": "Sequential", "findings": []}')
+    assert run("check", "nets.py:constant", "--select", "INI101", "--baseline", "known.json").exit_code == 1
+
+
+def test_a_baseline_that_cannot_be_read_is_refused(refused, room: Path) -> None:
+    assert "cannot read" in refused("check", "nets.py:constant", "--baseline", "none.json")
+    (room / "bad.json").write_text("[")
+    assert "--baseline bad.json" in refused("check", "nets.py:constant", "--baseline", "bad.json")

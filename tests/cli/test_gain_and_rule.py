@@ -2,13 +2,14 @@
 
 import json
 import math
+import re
 
 import pytest
 
 import gainstage as gs
 from gainstage.check import RULES
 
-CODE = next(iter(RULES))
+CODE = min(RULES)
 
 
 def test_gain_prints_a_row_each(run) -> None:
@@ -43,7 +44,7 @@ def test_an_unknown_rule_is_refused_with_the_nearest(refused) -> None:
 def test_all_shows_every_rule_and_json_parses(run) -> None:
     assert all(code in run("rule", "--all").output for code in RULES)
     every = json.loads(run("rule", "--all", "--output-format", "json").output)
-    assert [rule["code"] for rule in every] == list(RULES)
+    assert [rule["code"] for rule in every] == sorted(RULES)
     assert json.loads(run("rule", CODE, "--output-format", "json").output) == every[0]
 
 
@@ -59,3 +60,14 @@ def test_a_page_in_the_terminal_fits_and_uses_named_colours(capsys) -> None:
     page = capsys.readouterr().out
     assert "[bold]" in page
     assert max(map(len, page.splitlines())) <= 80
+
+
+def test_formulas_are_plain_characters_for_people_and_tex_for_programs(run) -> None:
+    page = run("rule", "BWD301").output
+    assert "‖g‖ ‖W‖" in page
+    assert "\\lVert" not in page
+    assert "\\lVert" in json.loads(run("rule", "BWD301", "--output-format", "json").output)["explanation"]
+
+
+def test_no_page_of_a_rule_shows_tex(run) -> None:
+    assert not re.findall(r".*(?:\$|\\[a-zA-Z]{2,}).*", run("rule", "--all").output)

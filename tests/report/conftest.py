@@ -2,7 +2,9 @@
 
 import pytest
 
+from gainstage.check import Rule
 from gainstage.check.findings import Finding, Fix, NotJudged, Report
+from gainstage.report import Details, Place
 
 
 class FakeLaw:
@@ -60,3 +62,27 @@ def sick() -> Report:
 @pytest.fixture
 def healthy() -> Report:
     return report()
+
+
+PAGE = """## What it does
+Finds *units* that are equal.
+
+## Why is this bad?
+They stay equal: `a < b & c`.
+
+## Example
+```python
+nn.init.constant_(weight, 0.1)
+```"""
+
+
+@pytest.fixture
+def details() -> Details:
+    """Pages of two rules and some lines of source; nothing of the real catalogue."""
+
+    def rule(code: str, name: str, doc: str) -> Rule:
+        return Rule(code, name, "error", doc, lambda evidence: iter(()))
+
+    rules = {"INI101": rule("INI101", "identical-units", PAGE), "SIG201": rule("SIG201", "quiet", "")}
+    places = {"blocks.1.fc1.weight": Place("src/nets.py", 40)}
+    return Details("src/nets.py:build", places, Place("src/nets.py", 7), rules)

@@ -3,7 +3,8 @@ import re
 import pytest
 from rich.cells import cell_len
 
-from gainstage.check.findings import Report
+from gainstage.check import Baseline, only_new
+from gainstage.check.findings import Fix, NotJudged, Report
 from gainstage.report import text
 
 from .conftest import finding, report
@@ -87,3 +88,51 @@ def test_notes_alone_do_not_count_against_the_model() -> None:
     page = text(report(finding(severity="note")))
     assert "1 note." in page
     assert "do not count" in page
+
+
+def crowded() -> Report:
+    """Fifteen notes of five rules, eight symptoms, 20 judged rules, 17 that were not for ten reasons."""
+    notes = [finding(f"b.{j}.w", code=f"REG60{i}", name="smell", severity="note") for i in range(5) for j in range(3)]
+    cause = finding("a.weight", symptoms=tuple(f"FWD20{i} quiet at a: 0" for i in range(8)))
+    gaps = [NotJudged(f"OPT70{i}", "step", "no optimizer was given: pass optimizer=") for i in range(8)]
+    gaps += [NotJudged(f"NRM40{i}", "norm", f"reason {i}") for i in range(8)]
+    gaps += [NotJudged("DAT601", "broken", "the rule itself failed: ZeroDivisionError: division by zero")]
+    judged = tuple(f"FWD2{i:02}" for i in range(15)) + tuple(f"INI1{i:02}" for i in range(5))
+    return Report("Net", 10, 3, (cause, *notes), tuple(gaps), judged)
+
+
+def test_a_crowded_page_stays_short_and_says_what_it_leaves_out(golden) -> None:
+    page = text(crowded())
+    golden("crowded.txt", page)
+    assert len(page.splitlines()) < 35
+    assert "FWD 15, INI 5" in page
+
+
+def test_a_rule_that_failed_comes_first_among_those_not_judged() -> None:
+    lines = text(crowded()).splitlines()
+    assert "ZeroDivisionError" in lines[lines.index("17 rules not judged (--verbose names each):") + 1]
+
+
+def test_verbose_says_everything() -> None:
+    told, page = crowded(), text(crowded(), verbose=True)
+    words = page.split()
+    assert all(code in words or f"{code}." in words for code in told.judged)
+    assert all(n.code in words for n in told.not_judged)
+    assert all(symptom in page for f in told.findings for symptom in f.symptoms)
+    assert page.count("REG604") == 1
+    assert page.count("b.2.w") == 5
+    assert "--verbose" not in page
+
+
+def test_advice_that_differs_by_the_place_only_is_given_once() -> None:
+    names = [f"layer{i}.weight" for i in range(40)]
+    page = text(report(*(finding(n, fix=Fix(f"draw {n} at random")) for n in names)), places=3)
+    assert "error, 40 places" in page
+    assert "draw layer0.weight at random; the others likewise" in page
+    assert len(page.splitlines()) < 16
+
+
+def test_what_a_baseline_knows_is_counted_and_not_shown(sick: Report) -> None:
+    page = text(only_new(sick, Baseline.of(sick)))
+    assert "No new findings. 8 findings known from the baseline not shown." in " ".join(page.split())
+    assert "-->" not in page

@@ -38,7 +38,7 @@ def test_long_names_and_shapes_are_shortened() -> None:
 def test_the_plot_shows_both_directions_on_a_logarithmic_axis() -> None:
     pytest.importorskip("matplotlib").use("Agg")
     ax = gs.record(deep(5), torch.randn(16, 32)).plot()
-    assert [line.get_label() for line in ax.get_lines()] == ["forward RMS", "gradient RMS"]
+    assert [line.get_label() for line in ax.get_lines()] == ["forward", "forward, between samples", "gradient"]
     assert ax.get_yscale() == "log"
     assert len(ax.get_lines()[0].get_xdata()) == 11
 

@@ -7,6 +7,10 @@ from gainstage.check._registry import RULES as RULES
 from gainstage.check._registry import NotMeasured as NotMeasured
 from gainstage.check._registry import Rule as Rule
 from gainstage.check._registry import rule as rule
+from gainstage.check.baseline import Baseline as Baseline
+from gainstage.check.baseline import fingerprint as fingerprint
+from gainstage.check.baseline import only_new as only_new
+from gainstage.check.config import Config as Config
 from gainstage.check.evidence import Evidence as Evidence
 from gainstage.check.findings import Finding as Finding
 from gainstage.check.findings import Fix as Fix

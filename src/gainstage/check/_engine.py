@@ -8,11 +8,10 @@ from torch.optim import Optimizer
 
 from gainstage.check._fold import fold
 from gainstage.check._registry import NotMeasured, chosen
+from gainstage.check.config import Config
 from gainstage.check.evidence import Evidence
-from gainstage.check.findings import Finding, NotJudged, Report
+from gainstage.check.findings import FAILED, Finding, NotJudged, Report
 from gainstage.signal._subject import Loss
-
-FAILED = "the rule itself failed"
 
 
 def check(
@@ -26,6 +25,7 @@ def check(
     train: bool = False,
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
+    config: Config | None = None,
     seed: int = 0,
 ) -> Report:
     r"""Say what is wrong with a model at its start, with measured numbers, and what would repair it.
@@ -47,6 +47,7 @@ def check(
         train: also run the rules that train the model for a few seconds (`TRN`), and undo it.
         select: run only the rules whose codes begin with one of these, e.g. `("INI", "FWD201")`.
         ignore: do not run the rules whose codes begin with one of these.
+        config: settings of a project, as `check.config.find` reads them; `select` and `ignore` win over them.
         seed: seeds the randomness of the passes.
 
     Returns:
@@ -65,7 +66,8 @@ def check(
         >>> [(f.code, f.where) for f in gs.check(model, torch.randn(32, 8)).findings if f.severity == "error"]
         [('INI101', '0.weight')]
     """
-    rules = chosen(select, ignore)
+    settings = (config or Config()).over(select, ignore)
+    rules = [r for r in chosen(settings.select, settings.ignore) if settings.severity_of(r.code) != "off"]
     evidence = Evidence(
         model, example, target=target, loss=loss, optimizer=optimizer, train_step=train_step, train=train, seed=seed
     )
@@ -86,7 +88,7 @@ def check(
         model=evidence.tape.model,
         parameters=sum(p.numel() for p in evidence.trainable.values()),
         sites=len(evidence.tape),
-        findings=fold(findings),
+        findings=fold(settings.adjusted(findings)),
         not_judged=tuple(not_judged),
         judged=tuple(judged),
     )

@@ -8,6 +8,7 @@ from gainstage.init import Law
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+FAILED = "the rule itself failed"  # begins the reason of a rule that raised
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Report:
         findings: worst first, then in execution order.
         not_judged: the coverage section: rules that could not be measured here.
         judged: codes of the rules that were measured.
+        known: with a baseline, the findings that it knows, which are not in `findings`; None without one.
     """
 
     model: str
@@ -107,6 +109,7 @@ class Report:
     findings: tuple[Finding, ...]
     not_judged: tuple[NotJudged, ...]
     judged: tuple[str, ...]
+    known: tuple[Finding, ...] | None = None
 
     @property
     def ok(self) -> bool:
@@ -118,7 +121,8 @@ class Report:
         return sum(finding.severity == severity for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
+        """The report as plain JSON values; `known` only where there is a baseline."""
+        known = {} if self.known is None else {"known": [finding.to_json() for finding in self.known]}
         return {
             "model": self.model,
             "parameters": self.parameters,
@@ -127,6 +131,7 @@ class Report:
             "findings": [finding.to_json() for finding in self.findings],
             "judged": list(self.judged),
             "not_judged": [{"code": n.code, "name": n.name, "why": n.why} for n in self.not_judged],
+            **known,
         }
 
     def __str__(self) -> str:

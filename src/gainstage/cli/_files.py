@@ -38,6 +38,18 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, write)
 
 
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        CannotRun: it is not there, or not text in UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotRun(f"cannot read {path}: {explain(error)}") from error
+
+
 def write_weights(path: Path, model: "nn.Module") -> None:
     """Write parameters and buffers as safetensors; tied tensors are written once and tied again by `load_model`.
 

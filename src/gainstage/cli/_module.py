@@ -44,13 +44,13 @@ def user_line(error: BaseException) -> str:
     here = Path.cwd()
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if path.is_file() and not any(path.is_relative_to(library) for library in _libraries()):
+        if path.is_file() and not any(path.is_relative_to(library) for library in libraries()):
             shown = path.relative_to(here) if path.is_relative_to(here) else Path(path.name)
             return f" ({shown}, line {frame.lineno})"
     return ""
 
 
-def _libraries() -> list[Path]:
+def libraries() -> list[Path]:
     """Directories whose code is not the user's: Python, what is installed, and gainstage itself."""
     paths = sysconfig.get_paths()
     return [Path(paths["stdlib"]), Path(paths["purelib"]), Path(paths["platlib"]), Path(__file__).parents[1]]

@@ -20,7 +20,7 @@ verbose = click.option(
     expose_value=False,
     is_eager=True,
     callback=_remember_verbose,
-    help="Show the stack trace of what went wrong.",
+    help="Say all of it: the whole report, the stack trace of an error.",
 )
 seed = click.option(
     "--seed",
@@ -30,14 +30,21 @@ seed = click.option(
     metavar="INT",
     help="Seed of the factory, of --input and of what gainstage draws.",
 )
-output_format = click.option(
-    "--output-format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print.",
-)
+FORMATS = ("text", "concise", "json", "sarif", "junit", "github", "html")  # of a report
+
+
+def output_format(*styles: str) -> Callable[[Verb], Verb]:
+    """Add `--output-format`; the verb gets `style`, one of `styles`."""
+    return click.option(
+        "--output-format",
+        "style",
+        type=click.Choice(styles),
+        default="text",
+        show_default=True,
+        help="How to write it.",
+    )
+
+
 inputs = click.option(
     "--input",
     "inputs",

@@ -1,21 +1,24 @@
 """`gainstage check`: what is wrong with a model at its start, and what would repair it."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gainstage.cli._errors import CLEAN, FINDINGS, CannotRun, did_you_mean
-from gainstage.cli._files import write_weights
+from gainstage.cli._errors import CLEAN, FINDINGS, VERBOSE, CannotRun, did_you_mean
+from gainstage.cli._files import read_text, write_text, write_weights
 from gainstage.cli._fixes import difference, laws_of, repair
-from gainstage.cli._options import output_format, with_target
+from gainstage.cli._options import FORMATS, output_format, with_target
+from gainstage.cli._places import module_file
+from gainstage.cli._report import can_draw, details_for, show
 from gainstage.cli._target import load
-from gainstage.cli._terminal import finished, output_is_ours, say, wants_color
+from gainstage.cli._terminal import finished, output_is_ours, say
 
 if TYPE_CHECKING:
-    from gainstage.check import Report
+    from gainstage.check import Baseline, Report
+
+_FILE = click.Path(path_type=Path)
 
 
 @click.command()
@@ -25,15 +28,12 @@ if TYPE_CHECKING:
 @click.option("--train", is_flag=True, help="Also train the model for some seconds, and undo it.")
 @click.option("--fix", is_flag=True, help="Write weights with the fixes made to -o, and check those.")
 @click.option("--diff", is_flag=True, help="Show what the fixes would change, and write nothing.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE.safetensors",
-    help="Where --fix writes the weights.",
-)
-@output_format
+@click.option("-o", "--output", type=_FILE, metavar="FILE.safetensors", help="Where --fix writes the weights.")
+@output_format(*FORMATS)
+@click.option("--output-file", type=_FILE, metavar="FILE", help="Write the report there instead of printing it.")
 @click.option("--statistics", is_flag=True, help="Count the findings of each rule instead of showing them.")
+@click.option("--baseline", type=_FILE, metavar="FILE", help="Report only what this baseline does not know.")
+@click.option("--write-baseline", type=_FILE, metavar="FILE", help="Write what was found there; exit code 0.")
 @click.option("--exit-zero", is_flag=True, help="Leave with exit code 0 also when there are findings.")
 def check(
     target: str,
@@ -46,7 +46,10 @@ def check(
     diff: bool,
     output: Path | None,
     style: str,
+    output_file: Path | None,
     statistics: bool,
+    baseline: Path | None,
+    write_baseline: Path | None,
     exit_zero: bool,
 ) -> None:
     """Check the start of TARGET: what one batch shows.
@@ -55,19 +58,28 @@ def check(
     source: it draws the weights that the findings name from the laws that
     their fixes give, leaves all others as built, and writes them to -o.
 
+    Settings are read from [tool.gainstage] in the nearest pyproject.toml at or
+    above TARGET: select, ignore, per-module-ignores, severity. Options win.
+
     Exit codes: 0 clean, 1 findings above a note, 2 could not run.
     """
-    _refuse_contradictions(fix, diff, output)
+    _refuse_contradictions(fix, diff, output, style, output_file, statistics)
+    can_draw(style)
+    known = _read_baseline(baseline)
     with output_is_ours():
         import gainstage as gs
+        from gainstage.check import config, only_new
 
         rules: dict[str, Any] = {"select": _codes(select, "--select"), "ignore": _codes(ignore, "--ignore")}
         subject = load(target, inputs, seed)
+        file = module_file(target)
+        rules["config"] = config.find(file.parent if file else Path.cwd())
         given: dict[str, Any] = {"target": subject.target, "loss": subject.loss, "train": train}
         given |= {"optimizer": subject.optimizer, "train_step": subject.train_step}
 
         def run() -> "Report":
-            return gs.check(subject.model, subject.example, seed=seed, **given, **rules)
+            report = gs.check(subject.model, subject.example, seed=seed, **given, **rules)
+            return report if known is None else only_new(report, known)
 
         report = run()
         laws = laws_of(report)
@@ -77,13 +89,18 @@ def check(
             repair(subject.model, subject.example, laws, seed)
             report = run()
             write_weights(output, subject.model)
+        details = details_for("text" if diff or statistics else style, report, subject, target, seed)
     if diff:
         say(finished(changes) or "No finding has a fix that changes the plan.")
     else:
-        _show(report, style, statistics)
+        verbose = click.get_current_context().meta.get(VERBOSE, False)
+        show(report, style, details, verbose=verbose, statistics=statistics, file=output_file)
     if fix:
         click.echo(_what_fix_did(len(laws), found, len(report.findings), output), err=True)
-    click.get_current_context().exit(CLEAN if report.ok or exit_zero else FINDINGS)
+    if write_baseline is not None:
+        _write_baseline(report, write_baseline)
+    accepted = report.ok or exit_zero or write_baseline is not None
+    click.get_current_context().exit(CLEAN if accepted else FINDINGS)
 
 
 def _what_fix_did(changed: int, before: int, after: int, output: Path | None) -> str:
@@ -95,13 +112,44 @@ def _what_fix_did(changed: int, before: int, after: int, output: Path | None) ->
     )
 
 
-def _refuse_contradictions(fix: bool, diff: bool, output: Path | None) -> None:
+def _refuse_contradictions(
+    fix: bool, diff: bool, output: Path | None, style: str, output_file: Path | None, statistics: bool
+) -> None:
     if fix and diff:
         raise click.UsageError("--fix writes and --diff only shows: give one of them.")
     if fix and output is None:
         raise click.UsageError("--fix needs a file to write the weights to: add -o FILE.safetensors.")
     if output is not None and not fix:
-        raise click.UsageError("-o is where --fix writes: add --fix, or use gainstage init for a whole new start.")
+        raise click.UsageError(
+            "-o is where --fix writes weights: add --fix, or use gainstage init for a whole new start. "
+            "A report is written to --output-file."
+        )
+    if output is not None and output == output_file:
+        raise click.UsageError("-o takes the weights and --output-file the report: give them different names.")
+    if diff and (style != "text" or output_file is not None):
+        raise click.UsageError("--diff prints changes, not a report: leave out --output-format and --output-file.")
+    if statistics and (style != "text" or diff):
+        raise click.UsageError("--statistics prints counts: leave out --output-format and --diff.")
+
+
+def _read_baseline(path: Path | None) -> "Baseline | None":
+    if path is None:
+        return None
+    from gainstage.check import Baseline
+    from gainstage.errors import GainstageError
+
+    try:
+        return Baseline.from_json(read_text(path))
+    except GainstageError as error:
+        raise CannotRun(f"--baseline {path}: {error}") from error
+
+
+def _write_baseline(report: "Report", path: Path) -> None:
+    from gainstage.check import Baseline
+
+    write_text(path, Baseline.of(report).to_json())
+    number = len(report.findings) + len(report.known or ())
+    click.echo(f"gainstage: wrote {path}: {number} finding{'s' * (number != 1)}, known from now on", err=True)
 
 
 def _codes(given: Sequence[str], option: str) -> tuple[str, ...]:
@@ -117,30 +165,3 @@ def _codes(given: Sequence[str], option: str) -> tuple[str, ...]:
                 "gainstage rule --all shows every rule."
             )
     return codes
-
-
-def _show(report: "Report", style: str, statistics: bool) -> None:
-    if style == "json":
-        from gainstage.report import json_text
-
-        say(json_text(report).rstrip("\n"))
-    elif statistics:
-        say(_statistics(report))
-    else:
-        from gainstage.report import text
-
-        say(text(report, color=wants_color()).rstrip("\n"))
-
-
-def _statistics(report: "Report") -> str:
-    """One line a rule, most frequent first; `[*]` where every finding of it has a fix that `--fix` can make."""
-    counts = Counter((f.code, f.name, f.severity) for f in report.findings)
-    if not counts:
-        return "no findings"
-    by_fix = {f.code: True for f in report.findings} | {f.code: False for f in report.findings if not f.fix.laws}
-    wide = len(str(max(counts.values())))
-    rows = [
-        f"{n:>{wide}}  {code}  {'[*]' if by_fix[code] else '[ ]'}  {severity:<7}  {name}"
-        for (code, name, severity), n in counts.most_common()
-    ]
-    return finished("\n".join([*rows, "[*] can be fixed with --fix -o FILE.safetensors"]))

@@ -8,7 +8,7 @@ import click
 
 from gainstage.cli._errors import CannotRun, did_you_mean
 from gainstage.cli._options import output_format, verbose
-from gainstage.cli._terminal import finished, say, wants_color
+from gainstage.cli._terminal import finished, say, speaks_unicode, wants_color
 
 if TYPE_CHECKING:
     from gainstage.check import Rule
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @verbose
 @click.argument("code", required=False)
 @click.option("--all", "every", is_flag=True, help="Every rule.")
-@output_format
+@output_format("text", "json")
 def rule(code: str | None, every: bool, style: str) -> None:
     """Explain the rule CODE, or every rule with --all.
 
@@ -29,7 +29,7 @@ def rule(code: str | None, every: bool, style: str) -> None:
         raise click.UsageError("Give one rule code, or --all.")
     from gainstage.check import RULES
 
-    chosen = list(RULES.values()) if code is None else [_find(code, RULES)]
+    chosen = [RULES[known] for known in sorted(RULES)] if code is None else [_find(code, RULES)]
     if style == "json":
         pages = [_as_json(r) for r in chosen]
         say(json.dumps(pages if every else pages[0], indent=2))
@@ -37,7 +37,7 @@ def rule(code: str | None, every: bool, style: str) -> None:
         from gainstage.report.markdown import print_markdown
 
         for r in chosen:
-            print_markdown(_page(r))
+            print_markdown(_page(r, "`"))
     else:
         say(finished("\n\n".join(_page(r) for r in chosen)))
 
@@ -51,8 +51,12 @@ def _find(word: str, rules: Mapping[str, "Rule"]) -> "Rule":
     raise CannotRun(f"there is no rule {word!r}.{near} gainstage rule --all shows every rule.")
 
 
-def _page(rule: "Rule") -> str:
-    return f"# {rule.name} ({rule.code})\n\nSeverity: {rule.severity}\n\n{rule.doc.strip()}\n"
+def _page(rule: "Rule", around: str = "") -> str:
+    """The rule's page; its formulas as plain characters, where standard output can carry them."""
+    from gainstage.report import readable
+
+    doc = readable(rule.doc.strip(), around) if speaks_unicode() else rule.doc.strip()
+    return f"# {rule.name} ({rule.code})\n\nSeverity: {rule.severity}\n\n{doc}\n"
 
 
 def _as_json(rule: "Rule") -> dict[str, str]:

@@ -109,7 +109,7 @@ class Levels:
             return _normal(site.index, reads[0].mean_square * reads[1].mean_square)
         if site.op == "scaled_dot_product_attention":
             return _normal(site.index, self.level(site.argument(2, "value").site))
-        if site.op in _AVERAGES:
+        if site.op in AVERAGES:
             return _normal(site.index, first.mean_square)
         if site.op in MATMULS and len(reads) == 2:
             by_softmax = [self._of_softmax(ref) for ref in self.graph.data(site.index)]
@@ -123,11 +123,10 @@ class Levels:
         return _normal(site.index, measured * average)
 
     def _elementwise(self, site: Site) -> Signal | None:
-        reads = (ref.site for ref in site.inputs if ref.site in self.signals)
-        values = {index: self.signals[index].values for index in reads}
+        reads = [self.signals[ref.site] for ref in site.inputs if ref.site in self.signals]
+        values = {ref.site: self.signals[ref.site].values for ref in site.inputs if ref.site in self.signals}
         result = self.graph.evaluate(site.index, values)
-        base = self.signals[self.graph.data(site.index)[0].site].base
-        return None if result is None else Signal(base, result)
+        return None if result is None else Signal(reads[0].base, result)
 
     def _measured_ratio(self, site: Site) -> float:
         """Mean square out over mean square in on the tape; over the product of both for products of two signals."""
@@ -151,7 +150,7 @@ class Levels:
         return site.forward.mean_square if site.forward else None
 
 
-_AVERAGES = frozenset({"mean"} | {f"{kind}avg_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)})
+AVERAGES = frozenset({"mean"} | {f"{kind}avg_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)})
 # Stationary mean square of h for gates and candidates at level 1, forget bias 1, independent steps:
 # LSTM E[s^2]E[tanh(c)^2] with E[c^2] = E[s^2]E[tanh^2] / (1 - E[s(1+z)^2]); GRU E[s^2]E[tanh^2] / (1 - E[s^2]).
 _RECURRENT_LEVEL = {"lstm": 0.06, "gru": 0.16, "rnn_tanh": 0.4, "rnn_relu": 1.0}

@@ -106,6 +106,12 @@ class Plan(Mapping[str, Assignment]):
 
         return table(self)
 
+    def describe(self, name: str) -> str:
+        """The law of a parameter with its number: `he_normal, std 0.177`."""
+        from gainstage.plan._table import law_text
+
+        return law_text(self, name)
+
     def to_python(self) -> str:
         """Plain PyTorch code that fills the model by the same laws, without gainstage."""
         from gainstage.plan._emit import to_python

@@ -13,7 +13,8 @@ def json_text(report: "Report") -> str:
     r"""The report as one JSON object, ending in a line break.
 
     The keys of version 1: `version`, `model`, `parameters`, `sites`, `ok`, `count` (by severity), `findings`
-    (`code`, `name`, `severity`, `where`, `measured`, `expected`, `message`, `fix`), `judged`, `not_judged`.
+    (`code`, `name`, `severity`, `where`, `measured`, `expected`, `message`, `fix`), `judged`, `not_judged`; with
+    a baseline also `known`, its findings.
     Keys may be added within a version; none changes its meaning. Characters outside ASCII are escaped, so that
     the text survives any encoding and no name can send an escape sequence to a terminal.
 

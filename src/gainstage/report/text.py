@@ -1,32 +1,38 @@
 """A report for the terminal, in ruff's manner: what, where, measured, expected, why, and what to do."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
 from io import StringIO
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
+from gainstage.report._blocks import blocks as blocks_of
+from gainstage.report._blocks import fix_of
 from gainstage.report._visible import visible
 
 if TYPE_CHECKING:
     from gainstage.check import Finding, Report
 
 _COLOR = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+_NOTES, _SYMPTOMS, _CODES, _REASONS = 3, 4, 8, 6  # the most that a page which is not verbose shows in full
 
 
-def text(report: "Report", *, width: int = 80, color: bool = False, places: int | None = None) -> str:
+def text(
+    report: "Report", *, width: int = 80, color: bool = False, places: int | None = None, verbose: bool = False
+) -> str:
     """The report as text, worst finding first, ending in a line break.
 
     One block a finding. Findings of one rule that say the same of several places share a block, with a line a place.
-    After them: a summary, and what was judged and what was not, and why.
+    Where there are many notes, each takes one line. After them: a summary, what was judged, and what was not and why,
+    a line a reason.
 
     Args:
         report: what a check found.
         width: columns; no line is longer.
         color: with the terminal's own named colours. The text says the same without.
         places: show at most this many places a block and say how many more there are; all of them by default.
+        verbose: show every note and every symptom in full, and each rule that was judged or not by its code.
 
     Returns:
         The text. Characters in names that do not print are shown as their escapes.
@@ -38,12 +44,17 @@ def text(report: "Report", *, width: int = 80, color: bool = False, places: int 
         No findings. 2 rules judged: INI101 SIG201.
     """
     page = _Page(width, color)
-    for same in _blocks(report.findings):
-        _block(page, same, places)
+    blocks = list(blocks_of(report.findings))
+    notes = [same for same in blocks if same[0].severity == "note"]
+    brief = notes if len(notes) > _NOTES and not verbose else []
+    for same in blocks[: len(blocks) - len(brief)]:
+        _block(page, same, places, verbose)
         page.line()
+    if brief:
+        _briefly(page, brief)
     page.line(f"Checked {visible(report.model)}: {report.parameters:,} parameters, {report.sites:,} sites.")
-    _summary(page, report)
-    _coverage(page, report)
+    _summary(page, report, verbose)
+    _coverage(page, report, verbose)
     return page.text()
 
 
@@ -62,10 +73,14 @@ class _Page:
         )
         self._width = width
 
-    def line(self, body: str | Text = "", *, label: str = "", indent: int = 0, style: str = "") -> None:
-        """Add `body` behind `label`, from column `indent` on; what does not fit goes on below, under its beginning."""
-        content = Text(body) if isinstance(body, str) else body
-        lead = Text(f"  {label}".ljust(indent), style=style) if label else Text()
+    def line(self, body: str | Text = "", *, label: str = "", indent: int = 0, style: str = "", hang: int = 0) -> None:
+        """Add `body` behind `label`, from column `indent` on; what does not fit goes on below, under its beginning.
+
+        Without a label, lines after the first begin `hang` columns further right.
+        """
+        content = Text(body, style="" if label else style) if isinstance(body, str) else body
+        lead = Text(f"  {label}".ljust(indent), style=style) if indent else Text()
+        indent = indent or hang
         for part in content.wrap(self._console, self._width - indent, overflow="fold") if content.plain else [Text()]:
             part.rstrip()
             self._console.print(Text.assemble(lead, part), highlight=False, markup=False, emoji=False)
@@ -77,18 +92,7 @@ class _Page:
         return self._console.file.getvalue()
 
 
-def _blocks(findings: "Sequence[Finding]") -> "Iterator[list[Finding]]":
-    """Neighbours that differ only in where and how much."""
-    for _, same in groupby(findings, key=_what_is_said):
-        yield list(same)
-
-
-def _what_is_said(finding: "Finding") -> tuple[str, ...]:
-    f = finding
-    return f.code, f.severity, f.expected, f.message, f.fix.text, *f.symptoms
-
-
-def _block(page: _Page, same: "list[Finding]", places: int | None) -> None:
+def _block(page: _Page, same: "list[Finding]", places: int | None, verbose: bool) -> None:
     first = same[0]
     heading = Text.assemble(
         (visible(first.code), _COLOR[first.severity]), " ", (visible(first.name), "bold"), f"  {first.severity}"
@@ -105,40 +109,78 @@ def _block(page: _Page, same: "list[Finding]", places: int | None) -> None:
         _labelled(page, "measured", first.measured)
     _labelled(page, "expected", first.expected)
     _labelled(page, "why", first.message)
-    for symptom in first.symptoms:
+    shown = len(first.symptoms) if verbose or len(first.symptoms) == _SYMPTOMS + 1 else _SYMPTOMS
+    for symptom in first.symptoms[:shown]:
         _labelled(page, "explains", symptom)
-    _labelled(page, "fix", first.fix.text, style="green")
+    if len(first.symptoms) > shown:
+        _labelled(page, "", f"and {len(first.symptoms) - shown} more symptoms; --verbose shows them")
+    _labelled(page, "fix", fix_of(same), style="green")
+
+
+def _briefly(page: _Page, notes: "list[list[Finding]]") -> None:
+    """A line a note: its rule, its first place and how many more there are."""
+    for same in notes:
+        first, more = same[0], f" and {len(same) - 1} more" if len(same) > 1 else ""
+        lead = Text.assemble((visible(first.code), _COLOR["note"]), f" {visible(first.name)}  note: ")
+        page.line(lead.append(f"{visible(first.where)}{more}", style="dim"), hang=7)
+    page.line("Notes in full: --verbose, or gainstage rule CODE.", style="dim")
+    page.line()
 
 
 def _labelled(page: _Page, label: str, body: str, style: str = "dim") -> None:
     page.line(visible(" ".join(body.split())), label=label, indent=12, style=style)
 
 
-def _summary(page: _Page, report: "Report") -> None:
-    if not report.findings:
-        page.line(f"No findings. {_judged(report)}")
-        return
+def _summary(page: _Page, report: "Report", verbose: bool) -> None:
     counts = [(report.count("error"), "error"), (report.count("warning"), "warning"), (report.count("note"), "note")]
     body = Text()
     for number, severity in counts:
         if number:
             body.append(", " if body.plain else "")
             body.append(_plural(number, severity), style=_COLOR[severity])
-    page.line(body.append("." if not report.ok else ". Notes do not count against the model."))
-    page.line(_judged(report))
+    known = f"{_plural(len(report.known), 'finding')} known from the baseline not shown." if report.known else ""
+    if report.findings:
+        page.line(body.append("." if not report.ok else ". Notes do not count against the model."))
+        if known:
+            page.line(known)
+        page.line(_judged(report, verbose), hang=2)
+    else:
+        page.line(f"No {'new ' * bool(known)}findings. {known} {_judged(report, verbose)}".replace("  ", " "), hang=2)
 
 
-def _judged(report: "Report") -> str:
-    return f"{_plural(len(report.judged), 'rule')} judged: {' '.join(report.judged) or 'none'}."
+def _judged(report: "Report", verbose: bool) -> str:
+    """How many rules were measured; a few by their codes, many by their families."""
+    codes = report.judged
+    if len(codes) > _CODES and not verbose:
+        families = Counter(code.rstrip("0123456789") for code in codes)
+        codes = (", ".join(f"{family} {number}" for family, number in families.items()),)
+    return f"{_plural(len(report.judged), 'rule')} judged: {' '.join(codes) or 'none'}."
 
 
-def _coverage(page: _Page, report: "Report") -> None:
+def _coverage(page: _Page, report: "Report", verbose: bool) -> None:
     """What could not be judged: a rule that was not measured has not passed."""
+    from gainstage.check.findings import FAILED
+
     if not report.not_judged:
         return
-    page.line(f"{_plural(len(report.not_judged), 'rule')} not judged:")
+    few = verbose or len(report.not_judged) <= _REASONS
+    page.line(f"{_plural(len(report.not_judged), 'rule')} not judged{'' if few else ' (--verbose names each)'}:")
+    if few:
+        for rule in report.not_judged:
+            code = visible(rule.code)
+            page.line(f"{visible(rule.name)}: {visible(rule.why)}", label=code, indent=len(code) + 3)
+        return
+    groups: dict[str, list[str]] = {}
     for rule in report.not_judged:
-        page.line(f"{visible(rule.name)}: {visible(rule.why)}", label=visible(rule.code), indent=len(rule.code) + 3)
+        groups.setdefault(rule.why, []).append(rule.code)
+    ranked = sorted(groups.items(), key=lambda group: (not group[0].startswith(FAILED), -len(group[1]), group[1]))
+    left = ranked[_REASONS:] if len(ranked) > _REASONS + 1 else []
+    for why, codes in ranked[: len(ranked) - len(left)]:
+        more = f" +{len(codes) - 1}" if len(codes) > 1 else ""
+        page.line(visible(why), label=f"{visible(codes[0])}{more}", indent=14)
+    if left:
+        number = sum(len(codes) for _, codes in left)
+        page.line(f"{_plural(number, 'rule')} for {len(left)} other reasons", label="...", indent=14)
 
 
 def _plural(number: int, thing: str) -> str:

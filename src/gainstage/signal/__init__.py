@@ -8,6 +8,9 @@ from gainstage.signal._graph import Graph as Graph
 from gainstage.signal._moments import Moments as Moments
 from gainstage.signal._moments import measure as measure
 from gainstage.signal._objective import surrogate as surrogate
+from gainstage.signal._plot import Row as Row
+from gainstage.signal._plot import draw as draw
+from gainstage.signal._plot import rows as rows
 from gainstage.signal._record import Pass as Pass
 from gainstage.signal._record import observe as observe
 from gainstage.signal._record import record as record

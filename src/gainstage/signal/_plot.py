@@ -1,18 +1,73 @@
-"""Forward and backward level against depth, drawn."""
+"""Forward and backward level against depth: as rows, and drawn."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from gainstage.errors import GainstageError
+from gainstage.signal._moments import Moments
 from gainstage.signal._tape import Tape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_FORWARD, _BACKWARD = "#0072B2", "#D55E00"  # Okabe & Ito: told apart with any colour vision
+FORWARD, BETWEEN, BACKWARD = "#0072b2", "#009e73", "#d55e00"  # Okabe & Ito: told apart with any colour vision
+Predicted = Mapping[int, tuple[float | None, float | None]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Root mean squares at one site; None where nothing is measured or predicted.
+
+    Attributes:
+        depth: position among the sites that compute.
+        site: its name.
+        forward, between, backward: measured, of the signal, of its part that varies between samples, of its gradient.
+        predicted_forward, predicted_backward: by theory.
+    """
+
+    depth: int
+    site: str
+    forward: float | None
+    between: float | None
+    backward: float | None
+    predicted_forward: float | None = None
+    predicted_backward: float | None = None
+
+
+def rows(tape: Tape, predicted: Predicted | None = None) -> list[Row]:
+    """A row for every site of the tape that computes.
+
+    Args:
+        tape: what `record` returned.
+        predicted: by site index, `(forward, backward)`.
+    """
+    given = predicted or {}
+    return [
+        Row(
+            depth,
+            site.name,
+            site.forward.rms if site.forward else None,
+            _between(site.forward),
+            site.backward.rms if site.backward else None,
+            *given.get(site.index, (None, None)),
+        )
+        for depth, site in enumerate(tape)
+    ]
+
+
+def _between(moments: Moments | None) -> float | None:
+    """None for a batch of one, where nothing varies between samples."""
+    known = moments is not None and moments.variance_between == moments.variance_between
+    return moments.variance_between**0.5 if moments is not None and known else None
 
 
 def plot(tape: Tape, ax: "Axes | None" = None) -> "Axes":
-    """Draw forward and gradient RMS of every site that computes, on a logarithmic axis, against execution order.
+    """Draw the RMS of signal and gradient at every site that computes, on a logarithmic axis, in execution order.
+
+    Forward, also the part of the signal that varies between samples: where it falls and the level does not, the network
+    loses its input.
 
     Args:
         tape: what `record` returned.
@@ -30,16 +85,56 @@ def plot(tape: Tape, ax: "Axes | None" = None) -> "Axes":
         raise GainstageError("plots need matplotlib; install it with: pip install 'gainstage[plot]'") from None
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-    sides = (("forward", "forward RMS", _FORWARD, "o", "-"), ("backward", "gradient RMS", _BACKWARD, "s", "--"))
-    for side, label, colour, marker, line in sides:
-        points = [(depth, getattr(site, side)) for depth, site in enumerate(tape) if getattr(site, side) is not None]
-        levels = [(depth, moments.rms) for depth, moments in points if moments.rms > 0]
-        if levels:
-            ax.plot(*zip(*levels, strict=True), line, marker=marker, markersize=3, color=colour, label=label)
+    draw(rows(tape), ax)
+    ax.set_title(f"{tape.model}: signal and gradient by depth")
+    return ax
+
+
+def draw(table: Sequence[Row], ax: "Axes") -> None:
+    """Draw rows: measured levels as marked lines, predicted ones as broad bands of the same colour.
+
+    Values that a logarithmic axis cannot show (zero, not finite) are crosses at its foot.
+
+    Args:
+        table: what `rows` gives.
+        ax: matplotlib axes.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    bands = (
+        ("predicted_forward", "forward, predicted", FORWARD),
+        ("predicted_backward", "gradient, predicted", BACKWARD),
+    )
+    lines = (
+        ("forward", "forward", FORWARD, "o", "-"),
+        ("between", "forward, between samples", BETWEEN, "^", "-."),
+        ("backward", "gradient", BACKWARD, "s", "--"),
+    )
+    size = 3 if len(table) <= 200 else 0
+    for side, label, colour in bands:
+        if shown := [(depth, value) for depth, value in _known(table, side) if _drawable(value)]:
+            ax.plot(*zip(*shown, strict=True), color=colour, label=label, linewidth=6, alpha=0.3)
+    for place, (side, label, colour, marker, line) in enumerate(lines):
+        known = _known(table, side)
+        if shown := [(depth, value) for depth, value in known if _drawable(value)]:
+            ax.plot(*zip(*shown, strict=True), line, marker=marker, markersize=size, color=colour, label=label)
+        if hidden := [depth for depth, value in known if not _drawable(value)]:
+            foot, label = [0.03 + 0.05 * place] * len(hidden), f"{label}: 0 or not finite"
+            ax.plot(hidden, foot, "x", markersize=5, color=colour, label=label, transform=ax.get_xaxis_transform())
     ax.set_yscale("log")
     ax.set_xlabel("site, in execution order")
     ax.set_ylabel("root mean square")
-    ax.set_title(f"{tape.model}: signal and gradient by depth")
-    ax.grid(alpha=0.3)
-    ax.legend()
-    return ax
+    if table:
+        ax.set_xlim(table[0].depth - 0.5, table[-1].depth + 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    ax.grid(alpha=0.15)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend()
+
+
+def _known(table: Sequence[Row], side: str) -> list[tuple[int, float]]:
+    return [(row.depth, value) for row in table if (value := getattr(row, side)) is not None]
+
+
+def _drawable(value: float) -> bool:
+    return value > 0 and isfinite(value)

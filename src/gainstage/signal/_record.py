@@ -210,8 +210,9 @@ class _Recorder(TorchFunctionMode):
         elif self.phase == "forward":
             self.without_grad[site.name] = site
 
-    def _gradient(self, site: Site, grad: Tensor) -> None:
-        self.rows.append((site, "backward", measure(grad)))
+    def _gradient(self, site: Site, grad: Tensor | None) -> None:
+        if grad is not None:  # a custom autograd.Function may give none
+            self.rows.append((site, "backward", measure(grad)))
 
     def _replay(self, op: str, x: Tensor) -> None:
         """Reentrant checkpointing ran without gradients; its gradients flow through the recomputation only."""

@@ -1,0 +1,105 @@
+"""A baseline: the findings that are known already, so that a check reports only what is new."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from gainstage.check.findings import SEVERITIES, Finding, Report, Severity
+from gainstage.errors import GainstageError
+
+VERSION = 1
+Key = tuple[str, str]  # code and place
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What was found before: how often each rule spoke of each place, and how severely at most.
+
+    A finding is known by its code and its place, not by its numbers: these change with the batch.
+
+    Attributes:
+        model: class name of the model that was checked.
+        known: code and place to the severities of the findings there, worst first.
+    """
+
+    model: str
+    known: Mapping[Key, tuple[Severity, ...]]
+
+    @classmethod
+    def of(cls, report: Report) -> "Baseline":
+        """Everything that a report found, what it knew from an older baseline included."""
+        known: dict[Key, tuple[Severity, ...]] = {}
+        for f in sorted((*report.findings, *(report.known or ())), key=lambda f: SEVERITIES.index(f.severity)):
+            known[f.code, f.where] = (*known.get((f.code, f.where), ()), f.severity)
+        return cls(report.model, known)
+
+    def knows(self, findings: Iterable[Finding]) -> list[bool]:
+        """For each finding, whether it was there before and no less severe."""
+        left = {key: Counter(severities) for key, severities in self.known.items()}
+        return [_take(left.get((f.code, f.where), Counter()), f.severity) for f in findings]
+
+    def to_json(self) -> str:
+        """Text for a file: one line a finding, in the order of the codes, so that a change is easy to review."""
+        rows = [
+            json.dumps({"code": code, "where": where, "severity": severity})
+            for (code, where), severities in sorted(self.known.items())
+            for severity in severities
+        ]
+        body = ",\n    ".join(rows)
+        findings = f"[\n    {body}\n  ]" if rows else "[]"
+        return f'{{\n  "version": {VERSION},\n  "model": {json.dumps(self.model)},\n  "findings": {findings}\n}}\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> "Baseline":
+        """The baseline that `to_json` wrote.
+
+        Raises:
+            GainstageError: not JSON, another version, or a missing field.
+        """
+        try:
+            data = json.loads(text)
+            if data["version"] != VERSION:
+                raise GainstageError(f"expected a baseline of version {VERSION}, got version {data['version']!r}")
+            known: dict[Key, tuple[Severity, ...]] = {}
+            for row in data["findings"]:
+                key, severity = (str(row["code"]), str(row["where"])), row["severity"]
+                if severity not in SEVERITIES:
+                    raise GainstageError(f"a baseline's severity is one of {', '.join(SEVERITIES)}; got {severity!r}")
+                known[key] = (*known.get(key, ()), severity)
+            return cls(str(data["model"]), known)
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise GainstageError(
+                f"expected the text of a baseline, as --write-baseline writes it; {type(error).__name__}: {error}"
+            ) from error
+
+
+def only_new(report: Report, baseline: Baseline) -> Report:
+    """The report without what the baseline knows; that goes to `report.known`."""
+    known = baseline.knows(report.findings)
+    return replace(
+        report,
+        findings=tuple(f for f, old in zip(report.findings, known, strict=True) if not old),
+        known=tuple(f for f, old in zip(report.findings, known, strict=True) if old),
+    )
+
+
+def fingerprint(finding: Finding) -> str:
+    """Sixteen hexadecimal digits that stay the same while the rule speaks of the same place, whatever the numbers.
+
+    >>> from gainstage.check import Fix
+    >>> finding = Finding("INI101", "identical-units", "error", "fc.weight", "16", "none", "equal", Fix("draw it"))
+    >>> fingerprint(finding)
+    'db30e47a64450901'
+    """
+    return sha256(f"{finding.code}\0{finding.where}".encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _take(left: Counter[Severity], severity: Severity) -> bool:
+    """Use up one known finding that is at least this severe, the least severe such first."""
+    for level in reversed(SEVERITIES[: SEVERITIES.index(severity) + 1]):
+        if left[level] > 0:
+            left[level] -= 1
+            return True
+    return False
