@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gainstage import init as init
+    from gainstage import nn as nn
     from gainstage import report as report
     from gainstage import signal as signal
     from gainstage import testing as testing
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from gainstage.signal import record as record
 
 # plan and check are functions too: their packages are callable
-_ROOMS = ("init", "signal", "train", "plan", "check", "report", "testing")
+_ROOMS = ("init", "signal", "nn", "train", "plan", "check", "report", "testing")
 _HOME = {
     "Finding": "check",
     "GainstageError": "errors",
@@ -44,7 +45,7 @@ _HOME = {
     "initialize": "plan",
     "record": "signal",
 }
-__all__ = ["check", "init", "plan", "report", "signal", "testing", "train", *sorted(_HOME)]
+__all__ = ["check", "init", "nn", "plan", "report", "signal", "testing", "train", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,15 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from gainstage.nn._convert import convert_norm
-from gainstage.nn._errors import LayerError
-from gainstage.nn._frozen import FrozenBatchNorm
-from gainstage.nn.norm._batch import BatchNorm
-from gainstage.nn.norm._dyt import DyT
-from gainstage.nn.norm._ghost import GhostBatchNorm
-from gainstage.nn.norm._group import GroupNorm
-from gainstage.nn.norm._renorm import BatchRenorm
-from gainstage.nn.norm._rms import RMSNorm
+from gainstage.nn import (
+    BatchNorm,
+    BatchRenorm,
+    DyT,
+    FrozenBatchNorm,
+    GhostBatchNorm,
+    GroupNorm,
+    LayerError,
+    RMSNorm,
+    convert_norm,
+)
 
 
 def network(**how) -> nn.Sequential:

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from gainstage.nn._errors import LayerError
-from gainstage.nn._fold import fold_batchnorm, fold_conv_bn
-from gainstage.nn._frozen import FrozenBatchNorm
-from gainstage.nn.norm._batch import BatchNorm
-from gainstage.nn.norm._ghost import AccumulatedBatchNorm, GhostBatchNorm
-from gainstage.nn.norm._renorm import BatchRenorm
+from gainstage.nn import (
+    AccumulatedBatchNorm,
+    BatchNorm,
+    BatchRenorm,
+    FrozenBatchNorm,
+    GhostBatchNorm,
+    LayerError,
+    fold_batchnorm,
+    fold_conv_bn,
+)
 
 
 def lived(norm: nn.Module, seed: int = 0) -> nn.Module:

@@ -5,7 +5,7 @@ import torch
 from battery import Case, battery
 from torch import Tensor, nn
 
-from gainstage.nn._frozen import FrozenBatchNorm
+from gainstage.nn import FrozenBatchNorm
 
 
 def naive(layer: nn.Module, x: Tensor) -> Tensor:

@@ -268,3 +268,19 @@ def test_a_chain_with_a_frozen_weight_has_no_structured_start() -> None:
     body.requires_grad_(False)
     law = gs.plan(nn.Sequential(body, head), torch.randn(64, 32))["1.weight"].law
     assert "mirrored" not in str(law)
+
+
+@pytest.mark.parametrize("name", ["renorm", "switchable", "evo_b0", "evo_s0", "frn", "cross", "grn"])
+def test_a_normalization_written_out_by_hand_can_be_planned(name: str) -> None:
+    from gainstage.nn import norm
+
+    layer = norm(name, 32)
+    model = nn.Sequential(nn.Conv2d(3, 32, 3), layer, nn.ReLU(), nn.Conv2d(32, 32, 3), nn.Flatten(), nn.LazyLinear(10))
+    x = torch.randn(16, 3, 8, 8)
+    model(x)
+    plan = gs.initialize(model, x)
+    assert plan["3.weight"].law is not None
+    assert all(bool(p.isfinite().all()) for p in model.parameters())
+    shifts = [p for n, p in layer.named_parameters() if n.endswith("bias")]
+    assert not any(bool(p.any()) for p in shifts)
+    assert float(model(x).square().mean()) < 4

@@ -288,3 +288,38 @@ def test_operations_under_vmap_are_measured_over_all_samples() -> None:
     tape = gs.record(model, x)
     assert [site.op for site in tape if site.path in ("fc", "")][:2] == ["linear", "tanh"]
     assert tape["fc"].forward.mean_square == pytest.approx(float(model.fc(x).square().mean()), rel=1e-4)
+
+
+def test_a_view_of_a_buffer_that_is_written_to_is_recorded() -> None:
+    class Banded(nn.Module):  # the scores of a sliding window attention
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            scores = x.new_zeros(4, 8)
+            scores[:, :4] = self.fc(x)
+            turned = scores.view(2, 2, 8).transpose(0, 1)
+            turned[:, :1] = torch.full_like(turned[:, :1], -1.0)
+            return turned
+
+    tape = gs.record(Banded(), torch.randn(4, 8))
+    assert tape.parameter("fc.weight").backward.mean_square > 0
+
+
+def test_a_hook_that_the_model_installs_in_its_first_pass_is_taken_out_again() -> None:
+    class Lazy(nn.Module):  # as Hugging Face models do
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.ready = nn.Linear(4, 4), False
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.ready:
+                self.fc.register_forward_hook(lambda module, args, out: 2 * out)
+                self.ready = True
+            return self.fc(x)
+
+    model, x = Lazy(), torch.randn(3, 4)
+    gs.record(model, x)
+    assert not model.fc._forward_hooks
+    assert torch.equal(model(x), 2 * nn.functional.linear(x, model.fc.weight, model.fc.bias))

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from gainstage.nn.norm._batch import BatchNorm
-from gainstage.nn.norm._ghost import AccumulatedBatchNorm, GhostBatchNorm
-from gainstage.nn.norm._renorm import BatchRenorm
+from gainstage.nn import AccumulatedBatchNorm, BatchNorm, BatchRenorm, GhostBatchNorm
 from gainstage.train import TrainError, update_batchnorm
 from gainstage.train._freeze import keep_in_eval, let_train
 

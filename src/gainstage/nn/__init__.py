@@ -1,8 +1,38 @@
-"""Layers: every normalization, each exact and tested against a reference."""
+"""Layers: every normalization and every dropout, each exact and tested against a reference."""
 
 from typing import TYPE_CHECKING
 
+from gainstage.nn._convert import convert_norm as convert_norm
 from gainstage.nn._errors import LayerError as LayerError
+from gainstage.nn._fold import fold_batchnorm as fold_batchnorm
+from gainstage.nn._fold import fold_conv_bn as fold_conv_bn
+from gainstage.nn._frozen import FrozenBatchNorm as FrozenBatchNorm
+from gainstage.nn.drop import AlphaDropout as AlphaDropout
+from gainstage.nn.drop import DropBlock1d as DropBlock1d
+from gainstage.nn.drop import DropBlock2d as DropBlock2d
+from gainstage.nn.drop import DropBlock3d as DropBlock3d
+from gainstage.nn.drop import DropConnect as DropConnect
+from gainstage.nn.drop import Dropout as Dropout
+from gainstage.nn.drop import DropPath as DropPath
+from gainstage.nn.drop import EmbeddingDropout as EmbeddingDropout
+from gainstage.nn.drop import LockedDropout as LockedDropout
+from gainstage.nn.drop import RateScheduler as RateScheduler
+from gainstage.nn.drop import SpatialDropout1d as SpatialDropout1d
+from gainstage.nn.drop import SpatialDropout2d as SpatialDropout2d
+from gainstage.nn.drop import SpatialDropout3d as SpatialDropout3d
+from gainstage.nn.drop import alpha_dropout as alpha_dropout
+from gainstage.nn.drop import depth_rates as depth_rates
+from gainstage.nn.drop import drop_block as drop_block
+from gainstage.nn.drop import drop_connect as drop_connect
+from gainstage.nn.drop import drop_connect_moments as drop_connect_moments
+from gainstage.nn.drop import drop_path as drop_path
+from gainstage.nn.drop import dropout as dropout
+from gainstage.nn.drop import expected_activation as expected_activation
+from gainstage.nn.drop import linear_schedule as linear_schedule
+from gainstage.nn.drop import locked_dropout as locked_dropout
+from gainstage.nn.drop import mc_dropout as mc_dropout
+from gainstage.nn.drop import seed_rate as seed_rate
+from gainstage.nn.drop import spatial_dropout as spatial_dropout
 from gainstage.nn.norm import TLU as TLU
 from gainstage.nn.norm import AccumulatedBatchNorm as AccumulatedBatchNorm
 from gainstage.nn.norm import AdaLN as AdaLN

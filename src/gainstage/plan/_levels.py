@@ -126,7 +126,9 @@ class Levels:
         reads = [self.signals[ref.site] for ref in site.inputs if ref.site in self.signals]
         values = {ref.site: self.signals[ref.site].values for ref in site.inputs if ref.site in self.signals}
         result = self.graph.evaluate(site.index, values)
-        return None if result is None else Signal(reads[0].base, result)
+        if result is None or not bool(result.isfinite().all()):  # a root of a variance, which is no standard normal
+            return None
+        return Signal(reads[0].base, result)
 
     def _measured_ratio(self, site: Site) -> float:
         """Mean square out over mean square in on the tape; over the product of both for products of two signals."""

@@ -96,8 +96,9 @@ def _slot(graph: Graph, index: int, ref: Ref) -> str:
     if op in ("prelu", "rrelu"):
         return "activation slope"
     if op in ("add", "sub", "rsub"):
-        source = graph.source(graph.data(index)[0]) if graph.data(index) else index
-        return "bias" if wide <= 1 and source in graph.weights else "added table"
+        return "bias" if wide <= 1 else "added table"
+    if op == "addcmul":
+        return "bias" if ref == graph.sites[index].argument(0, "input") else "learned scale"
     if op in ("mul", "div"):
         return "learned scale"
     if op in ("scaled_dot_product_attention", "softmax"):

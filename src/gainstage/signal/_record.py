@@ -206,6 +206,7 @@ class _Recorder(TorchFunctionMode):
         values = plain_of(x)
         self.rows.append((site, "forward", measure(values, batch=self.batch, op=site.op, unit_axis=unit_axis)))
         if x.requires_grad and values is x:
+            _ = x.grad_fn  # of a view that was written to torch makes it anew; without it, `register_hook` crashes
             x.register_hook(partial(self._gradient, site))  # type: ignore[no-untyped-call]
         elif self.phase == "forward":
             self.without_grad[site.name] = site

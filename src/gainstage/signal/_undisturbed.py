@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+_CONTENTS = frozenset({"_parameters", "_buffers", "_modules"})
+_HOOKS = ("_hooks", "_hooks_with_kwargs", "_hooks_always_called")
+
 
 @contextmanager
 def undisturbed(model: nn.Module, *, seed: int = 0) -> Iterator["WriteGuard"]:
     """Give the block a fixed random state, and afterwards put everything back, also when it raises.
 
-    Restored are the attributes of every module (so a counter, a cache or a replaced buffer comes back), the content of
-    every buffer, gradients, `requires_grad`, and the random states of Python, NumPy, the CPU and every initialized
-    accelerator. Parameters are copied only when something is about to write to them: `WriteGuard.before_write`.
+    Restored are the attributes and hooks of every module (so a counter, a cache or a replaced buffer comes back), the
+    content of every buffer, gradients, `requires_grad`, and the random states of Python, NumPy, the CPU and every
+    initialized accelerator. Parameters are copied only when something is about to write to them: `WriteGuard.before_write`.
     """
     modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
     attributes = [(module, dict(module.__dict__), _containers(module)) for module in modules]
@@ -75,8 +78,9 @@ class WriteGuard:
 
 
 def _containers(module: nn.Module) -> dict[str, dict[str, Any]]:
-    """Copies of the dictionaries in which a module holds its parameters, buffers and children."""
-    return {name: dict(module.__dict__[name]) for name in ("_parameters", "_buffers", "_modules")}
+    """Copies of the dictionaries in which a module holds its parameters, buffers, children and hooks."""
+    own = {name: value for name, value in module.__dict__.items() if isinstance(value, dict)}
+    return {name: dict(value) for name, value in own.items() if name in _CONTENTS or name.endswith(_HOOKS)}
 
 
 def _address(tensor: Tensor) -> int:

@@ -70,6 +70,19 @@ def test_whoever_looks_on_sees_operations_of_torch(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_not_hidden(name: str, bad: float) -> None:
+    """Neither by the formula nor by hand, in the output and in the gradient."""
+    layer, x = LAYERS[name](), torch.randn(3, 4, 6, 8)
+    x[1, 2, 3, 4] = bad
+    with Watched():
+        assert layer(x)[1, 2, 3, 4].isnan()
+    output, gradient, *_ = both(layer, x)
+    assert output[1, 2, 3, 4].isnan()
+    assert not gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_function_transforms(name: str) -> None:
     """`vmap` over samples of a stack, `jvp` and `jacrev` agree with one at a time and with reverse mode."""
     layer, stack = LAYERS[name]().double().eval(), torch.randn(3, 2, 4, 2, 8, dtype=torch.float64)

@@ -1,5 +1,7 @@
 """Normalization by name, and what a layer holds."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -28,6 +30,46 @@ def test_every_name_with_features_takes_every_number_of_axes(name: str) -> None:
         layer, x = norm(name, 48, **NEEDED.get(name, {})), torch.randn(4, *tokens, 48)
         output = layer(x, torch.randn(4, 3)) if "cond_features" in NEEDED.get(name, {}) else layer(x)
         assert (output[0] if isinstance(output, tuple) else output).shape == x.shape
+
+
+@pytest.mark.parametrize("name", [*CHANNELS, *FEATURES])
+def test_an_empty_batch_stays_empty_in_evaluation(name: str) -> None:
+    layer = norm(name, 48, **NEEDED.get(name, {})).eval()
+    x = torch.randn((0, 48, 4, 4) if name in CHANNELS else (0, 4, 48), requires_grad=True)
+    output = layer(x, torch.randn(0, 3)) if "cond_features" in NEEDED.get(name, {}) else layer(x)
+    output = output[0] if isinstance(output, tuple) else output
+    assert output.shape == x.shape
+    output.sum().backward()
+    assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("name", sorted({*CHANNELS, *FEATURES} - {"cross"}))
+@pytest.mark.parametrize(("dtype", "mean", "scale"), [(torch.bfloat16, 10, 1), (torch.float16, 600, 30)])
+def test_statistics_of_half_precision_are_as_exact_as_its_input(name: str, dtype: torch.dtype, mean, scale) -> None:
+    """A mean kept in bfloat16 would be off by 0.03; squares of 600 do not fit into float16. Both where autograd's
+    formula runs and where it is written by hand."""
+    layer = norm(name, 48, **NEEDED.get(name, {}))
+    generator = torch.Generator().manual_seed(0)
+    x = (mean + scale * torch.randn((6, 48, 4, 4) if name in CHANNELS else (6, 4, 48), generator=generator)).to(dtype)
+    further = [torch.randn(6, 3, generator=generator)] if "cond_features" in NEEDED.get(name, {}) else []
+    exact = copy.deepcopy(layer).double()(x.double(), *(tensor.double() for tensor in further))
+    for compiled in (False, True):
+        twin = copy.deepcopy(layer)
+        output = (torch.compile(twin, backend="eager") if compiled else twin)(x, *further)
+        for actual, expected in zip(tensors(output), tensors(exact), strict=True):
+            assert actual.dtype == dtype
+            torch.testing.assert_close(actual.double(), expected, rtol=1e-2, atol=8e-3)
+
+
+@pytest.mark.parametrize("options", [{"affine": False, "track_running_stats": False}, {"dtype": torch.bfloat16}])
+def test_a_batch_norm_without_a_number_in_float32_keeps_its_mean(options: dict) -> None:
+    x = (10 + torch.randn(6, 8, 4, 4, generator=torch.Generator().manual_seed(0))).bfloat16()
+    exact = BatchNorm(8).double()(x.double())
+    torch.testing.assert_close(BatchNorm(8, **options)(x).double(), exact, rtol=1e-2, atol=8e-3)
+
+
+def tensors(output: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return output if isinstance(output, tuple) else (output,)
 
 
 @pytest.mark.parametrize("name", ["batch", "Batch", "BatchNorm", "batch_norm", "batchnorm", "batch-norm"])

@@ -27,13 +27,12 @@ from gainstage.nn.norm import (
 )
 
 
-def test_group_norm_in_channels_last_keeps_what_torchs_loses() -> None:
-    """Mean 1000, standard deviation 0.01: torch's kernel computes E[x^2] - E[x]^2 in that memory format."""
+def test_group_norm_in_channels_last_keeps_a_small_deviation_from_a_large_mean() -> None:
+    """Mean 1000, standard deviation 0.01: torch 2.13 computes E[x^2] - E[x]^2 in that format and is off by 10."""
     x = 1000 + 0.01 * torch.randn(4, 6, 16, 16, generator=torch.Generator().manual_seed(0))
     x = x.to(memory_format=torch.channels_last)
     exact = nn.GroupNorm(2, 6).double()(x.double())
     assert (GroupNorm(2, 6)(x) - exact).abs().max() < 0.05
-    assert (nn.GroupNorm(2, 6)(x) - exact).abs().max() > 0.5, "torch has mended it: GroupNorm need not centre any more"
 
 
 @pytest.mark.parametrize(("track", "affine"), [(False, False), (True, True)])

@@ -45,7 +45,7 @@ class _Modulated(nn.Module):
             )
         vectors = self.modulation(F.silu(condition))
         if condition.dim() < x.dim():
-            vectors = vectors.view(len(condition), *[1] * (x.dim() - 2), -1)
+            vectors = vectors.view(len(condition), *[1] * (x.dim() - 2), vectors.shape[-1])
         shift, scale, *others = vectors.to(x.dtype).chunk(self.vectors, -1)
         y = F.layer_norm(x, (self.num_features,), eps=self.eps)
         return (y * (1 + scale) + shift).to(x.dtype), *others

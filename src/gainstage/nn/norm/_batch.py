@@ -84,7 +84,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     `batch_norm` is the same written out; this runs torch's kernel. Buffers, arguments and state are those of
     `torch.nn.BatchNorm*d`: `running_mean`, `running_var` (unbiased), `num_batches_tracked`. For a cumulative average
     the written-out form runs, as torch's layer reads its counter on the host there, which waits for the device and does
-    not compile into one graph.
+    not compile into one graph; so it does on the CPU where all is in half precision, as torch's mean is then too.
 
     Args:
         num_features: channels, $C$ of `[N, C]`, `[N, C, L]`, `[N, C, H, W]`, `[N, C, D, H, W]`, ...
@@ -120,13 +120,19 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Shape `[N, num_features, ...]`, kept."""
-        count = self.num_batches_tracked
-        if self.momentum is not None or not self.training or count is None:
+        count = self.num_batches_tracked if self.training else None
+        cumulative = count is not None and self.momentum is None
+        own = [tensor for tensor in (self.running_mean, self.weight) if tensor is not None]
+        lost = input.device.type == "cpu" and upcast(input) is not input and all(t.dtype == input.dtype for t in own)
+        if not cumulative and not lost:
             return super().forward(input)
         self._check_input_dim(input)
-        count.add_(1)
+        step: float | Tensor = self.momentum or 0.0
+        if count is not None:
+            count.add_(1)
+            step = count.reciprocal() if cumulative else step
         buffers = self.running_mean, self.running_var
-        return batch_norm(input, *buffers, self.weight, self.bias, True, count.reciprocal(), self.eps)
+        return batch_norm(input, *buffers, self.weight, self.bias, self.training, step, self.eps)
 
 
 class BatchNorm1d(BatchNorm):

@@ -117,7 +117,7 @@ class SelfNorm(nn.Module):
         statistics = torch.stack([mean.flatten(1), std.flatten(1)], -1).repeat(1, 2, 1)  # [N, 2 C, 2]
         mixed = (statistics * self.weight.to(z.dtype)).sum(-1)
         gates = self.gate(mixed.to(self.gate.weight.dtype)).to(z.dtype).sigmoid()
-        g, f = gates.view(len(x), 2, -1, *[1] * (x.dim() - 2)).unbind(1)
+        g, f = gates.view(len(x), 2, self.num_features, *[1] * (x.dim() - 2)).unbind(1)
         y: Tensor = g * (z - mean) + f * mean
         return y.to(x.dtype)
 

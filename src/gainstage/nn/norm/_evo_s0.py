@@ -18,7 +18,7 @@ def evo_norm_s0(x: Tensor, v: Tensor, weight: Tensor, bias: Tensor, groups: int,
         >>> evo_norm_s0(torch.tensor([[[-1.0, 1.0]]]), *torch.tensor([[0.0], [2.0], [0.0]]), groups=1, eps=0.0).tolist()
         [[[-1.0, 1.0]]]
     """
-    grouped = x.reshape(len(x), groups, -1)
+    grouped = x.reshape(len(x), groups, x.shape[1:].numel() // groups)
     rstd = (grouped.var(-1, correction=0) + eps).rsqrt().repeat_interleave(x.shape[1] // groups, 1)
     gate = (along_channels(v, x) * x).sigmoid()
     scale = rstd.view(*rstd.shape, *[1] * (x.dim() - 2)) * along_channels(weight, x)
@@ -32,7 +32,7 @@ class _EvoNormS0(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, v: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
         y, moments = torch.empty_like(x), []
         for z, out in blocks(x, y):
-            mean, var = (moment.view(len(z), groups, -1) for moment in instance_moments(z, out))
+            mean, var = (moment.view(len(z), groups, x.shape[1] // groups) for moment in instance_moments(z, out))
             mean, var = pooled_moments(mean, var, -1)
             moments.append((mean, (var + eps).rsqrt_()))
             scale = _spread(moments[-1][1], z) * along_channels(weight, z)
@@ -68,7 +68,7 @@ def _backward(
     product: Tensor,
 ) -> Tensor:
     """Writes the gradient for `x`; returns those for `v`, weight and bias, `[3, C]`. The last two are memory to use."""
-    positions, count = list(range(2, x.dim())), x[0].numel() // rstd.shape[1]
+    positions, count = list(range(2, x.dim())), x.shape[1:].numel() // rstd.shape[1]
     scale = _spread(rstd, x)
     weight_x = along_channels(weight, x)
     torch.mul(x, _gate(x, v, gate), out=product)
@@ -76,7 +76,7 @@ def _backward(
     dot = product.mul_(gradient).sum(positions, keepdim=True)
     grad_v = product.mul_(grad_x).sum(positions, keepdim=True) * scale * weight_x
     # the group's variance passes - rstd^3 / 2 * sum(dy * x * gate * weight), to each member 2 (x - mean) / count
-    share = (dot * weight_x).view(*rstd.shape[:2], -1).sum(-1, keepdim=True)
+    share = (dot * weight_x).view(*rstd.shape[:2], x.shape[1] // rstd.shape[1]).sum(-1, keepdim=True)
     along = share * rstd.pow(3).div_(-count)
     grad_x.mul_(along_channels(v, x)).add_(1).mul_(gate).mul_(gradient).mul_(scale * weight_x)
     grad_x.add_(torch.mul(x, _spread(along, x), out=product)).sub_(_spread(along * mean, x))
@@ -91,7 +91,7 @@ def _gate(x: Tensor, v: Tensor, out: Tensor) -> Tensor:
 def _spread(groups: Tensor, x: Tensor) -> Tensor:
     """`[N, groups, 1]` as `[N, C, 1, ...]`."""
     count = x.shape[1] // groups.shape[1]
-    return groups.expand(-1, -1, count).reshape(len(x), -1, *[1] * (x.dim() - 2))
+    return groups.expand(-1, -1, count).reshape(len(x), x.shape[1], *[1] * (x.dim() - 2))
 
 
 class EvoNormS0(EvoNorm):

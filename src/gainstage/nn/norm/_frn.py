@@ -36,7 +36,7 @@ def filter_response_norm(
     if threshold is None:
         return y
     tau = along_channels(threshold, x)
-    return torch.where(y > tau, y, tau)
+    return torch.where(y <= tau, tau, y)  # passes NaN on
 
 
 class _FilterResponseNorm(torch.autograd.Function):

@@ -50,4 +50,4 @@ def workspace(x: Tensor, count: int) -> list[Tensor]:
 
 def _samples(x: Tensor) -> int:
     """On the CPU half a megabyte of them, elsewhere all."""
-    return max(1, _BLOCK // max(1, x[0].numel()) if x.device.type == "cpu" and len(x) else len(x))
+    return max(1, _BLOCK // max(1, x.shape[1:].numel()) if x.device.type == "cpu" and len(x) else len(x))

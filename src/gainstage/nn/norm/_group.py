@@ -4,6 +4,7 @@ from math import gcd
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gainstage.nn._errors import LayerError
 from gainstage.nn.norm._axes import check_channels, check_several, upcast
@@ -59,7 +60,8 @@ class GroupNorm(nn.GroupNorm):
         """Shape `[N, num_channels, ...]`, kept."""
         check_channels(self, input, self.num_channels)
         check_several(self, input, input.shape[1:].numel() // self.num_groups, "a group")
-        if input.device.type == "cpu" and input.dim() > 3 and not input.is_contiguous():
+        wide = input.dtype in (torch.float32, torch.float64)  # in half precision a mean that large is no longer exact
+        if wide and input.device.type == "cpu" and input.dim() > 3 and not input.is_contiguous():
             input = _centred(input, self.num_groups)
         return super().forward(input)
 
@@ -68,9 +70,9 @@ def _centred(x: Tensor, groups: int) -> Tensor:
     """`x` less the mean of its group, which a normalization does not see, so that it needs no gradient."""
     with torch.no_grad():
         positions = list(range(2, x.dim()))
-        mean = upcast(x).mean(positions).view(len(x), groups, -1).mean(-1, keepdim=True)
-        mean = mean.expand(-1, -1, x.shape[1] // groups).reshape(len(x), -1, *[1] * len(positions))
-    return x - mean.to(x.dtype)
+        mean = x.mean(positions).view(len(x), groups, x.shape[1] // groups).mean(-1, keepdim=True)
+        mean = mean.expand(-1, -1, x.shape[1] // groups).reshape(len(x), x.shape[1], *[1] * len(positions))
+    return x - mean
 
 
 class InstanceNorm(nn.modules.instancenorm._InstanceNorm):
@@ -114,7 +116,11 @@ class InstanceNorm(nn.modules.instancenorm._InstanceNorm):
         """Shape `[N, num_features, ...]`, kept, and the memory format with it."""
         x = input.unsqueeze(0) if self._axes and input.dim() == self._axes - 1 else input
         self._check_input_dim(x)
-        y: Tensor = self._apply_instance_norm(x)  # type: ignore[no-untyped-call]
+        mean, var = self.running_mean, self.running_var
+        z = x if mean is not None and mean.dtype == x.dtype else upcast(x)  # torch keeps a mean in half precision
+        weight, bias = (None if p is None else p.to(z.dtype) for p in (self.weight, self.bias))
+        of_input, momentum = self.training or not self.track_running_stats, self.momentum or 0.0
+        y = F.instance_norm(z, mean, var, weight, bias, of_input, momentum, self.eps).to(x.dtype)
         for axes, form in ((4, torch.channels_last), (5, torch.channels_last_3d)):
             if x.dim() == axes and x.is_contiguous(memory_format=form):
                 y = y.contiguous(memory_format=form)
