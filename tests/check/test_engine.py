@@ -100,10 +100,10 @@ def test_no_trace_when_the_virtual_step_raises_and_the_report_says_so() -> None:
     assert any("no more" in n.why for n in report.not_judged)
 
 
-def test_at_most_three_passes() -> None:
-    CALLS.clear()
+def test_the_model_runs_four_times_at_most() -> None:
+    CALLS.clear()  # observed, after a virtual step, in evaluation mode, and there with other samples exchanged
     gs.check(Counting(raise_in=0), torch.randn(8, 4))
-    assert len(CALLS) <= 3
+    assert len(CALLS) == 4
 
 
 @pytest.mark.parametrize("name", ["default_relu_30", "constant_weights", "dropout_mlp", "vae"])
@@ -164,7 +164,7 @@ def why(report: gs.Report) -> dict[str, str]:
     ("name", "change", "code", "reason"),
     [
         ("relu_mlp_3", lambda s: gs.Subject(s.model, s.example), "OUT501", "no loss was given"),
-        ("regression", lambda s: s, "OUT501", "no cross-entropy"),
+        ("regression", lambda s: s, "OUT512", "no cross-entropy"),
         ("relu_mlp_3", lambda s: gs.Subject(s.model, s.example[:1]), "FWD201", "one sample"),
         (
             "relu_mlp_3",

@@ -1,5 +1,12 @@
 """The right cause first, at the severity that it deserves."""
 
+import faulty_data  # noqa: F401
+import faulty_forward  # noqa: F401
+import faulty_init  # noqa: F401
+import faulty_norm  # noqa: F401
+import faulty_optimizer  # noqa: F401
+import faulty_output  # noqa: F401
+import faulty_programs  # noqa: F401
 import pytest
 import torch
 from faulty import FAULTY

@@ -1,5 +1,9 @@
 """Silence is earned: no error and no warning on any model of the healthy zoo."""
 
+import healthy_any  # noqa: F401
+import healthy_norm  # noqa: F401
+import healthy_optimizer  # noqa: F401
+import healthy_output  # noqa: F401
 import pytest
 import torch
 from healthy import HEALTHY

@@ -14,7 +14,10 @@ import gainstage as gs
 from gainstage.check import RULES, Finding
 
 HEADINGS = ["What it does", "Why is this bad?", "Known problems", "Example", "Use instead", "References"]
-BY_LAW = ("INI", "FWD201", "FWD202", "FWD203", "FWD204", "FWD205", "FWD207", "BWD301", "BWD302", "OUT501")
+BY_LAW = (
+    *("INI", "FWD201", "FWD202", "FWD203", "FWD204", "FWD205", "FWD207", "FWD208", "FWD209"),
+    *("BWD301", "BWD302", "OUT501"),
+)
 
 
 @dataclass

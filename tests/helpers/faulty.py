@@ -184,17 +184,17 @@ def default_relu_30_with_dropout() -> Subject:
     return subject(nn.Sequential(nn.Linear(20, 64), *layers, nn.Linear(64, 10)))
 
 
-@faulty("FWD202")
+@faulty("INI104")
 def tiny_uniform_weights() -> Subject:
     return subject(start(mlp(10, bias=False), lambda w: nn.init.uniform_(w, -0.02, 0.02)))
 
 
-@faulty("FWD203", "warning")
+@faulty("INI105", "warning")
 def large_weights() -> Subject:
     return subject(start(mlp(6), lambda w: nn.init.normal_(w, std=1.0)))
 
 
-@faulty("FWD203")
+@faulty("INI105")
 def huge_weights() -> Subject:
     return subject(start(mlp(10), lambda w: nn.init.normal_(w, std=2.0)))
 
@@ -214,12 +214,12 @@ def nine_tenths_dead() -> Subject:
     return subject(model)
 
 
-@faulty("FWD205")
+@faulty("INI105")
 def saturated_tanh() -> Subject:
     return subject(start(mlp(3, nn.Tanh), lambda w: nn.init.normal_(w, std=40.0)))
 
 
-@faulty("FWD205", "warning")
+@faulty("DAT601", "warning")
 def pixels_of_255_into_a_sigmoid() -> Subject:
     s = subject(mlp(2, nn.Sigmoid))
     return Subject(s.model, torch.rand(64, 20) * 255, s.target, s.loss)
@@ -372,11 +372,11 @@ def distance_to_itself() -> Subject:
 @faulty("OUT501", "warning")
 def a_large_head() -> Subject:
     model = mlp(2)
-    nn.init.normal_(model[2].weight, std=2.0)
+    nn.init.normal_(model[2].weight, std=4.0)
     return subject(model)
 
 
-@faulty("OUT501", "warning")
+@faulty("INI110", "warning")
 def tied_head_of_a_standard_normal_embedding() -> Subject:
     class Tied(nn.Module):
         def __init__(self) -> None:

@@ -41,7 +41,10 @@ class Rule:
     explains: tuple[str, ...] = ()
 
     def findings(self, evidence: "Evidence") -> list[Finding]:
-        """What this rule finds in the evidence."""
+        """What this rule finds in the evidence; asked again, the same."""
+        return evidence.once(self._read)
+
+    def _read(self, evidence: "Evidence") -> list[Finding]:
         return [
             Finding(self.code, self.name, f.severity, f.where, f.measured, f.expected, f.message, f.fix)
             for f in self.function(evidence)

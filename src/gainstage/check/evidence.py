@@ -28,7 +28,8 @@ class Evidence:
         model, example, target, loss, optimizer, train_step, train, seed: as given to `check`.
         tape: of one observed pass without dropout.
         gradients: of that pass, by parameter name; a parameter that got none is missing.
-        trainable: the parameters that require a gradient, by name.
+        heard: what the loss of that pass was given.
+        trainable: the parameters that require a gradient, by name; without empty ones.
     """
 
     def __init__(
@@ -46,10 +47,10 @@ class Evidence:
         self.model, self.example, self.target, self.loss, self.seed = model, example, target, loss, seed
         self.optimizer, self.train_step, self.train = optimizer, train_step, train
         self._once: dict[Callable[[Evidence], Any], Any] = {}
-        self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        observed = one_pass(model, example, target=target, loss=loss, seed=seed)
+        self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad and p.numel()}
+        observed, self.heard = one_pass(model, example, target=target, loss=loss, seed=seed)
         self.tape: Tape = observed.tape
-        self.gradients: Mapping[str, Tensor] = observed.gradients
+        self.gradients: Mapping[str, Tensor] = {n: g for n, g in observed.gradients.items() if n in self.trainable}
 
     def once(self, fact: Callable[["Evidence"], T]) -> T:
         """`fact(self)`, computed when the first rule asks for it; later rules get the same answer, or `NotMeasured`."""

@@ -3,6 +3,7 @@
 *Digits* below is the run of `benchmarks/healthy_distribution.py --train`: plain networks of width 64 on scikit-learn's
 digits, 300 steps of Adam, the better of two learning rates; a healthy start reaches 0.96. *Zoo* is the same script's
 measurement over the healthy models of `tests/helpers/healthy.py`.
+The numbers of unscaled data and wrong losses are those of `benchmarks/data_and_loss.py`.
 """
 
 
@@ -64,13 +65,34 @@ SATURATED_WARNING = Threshold(
 )
 SATURATED_ERROR = Threshold(0.98, "Of the gradient that arrives, less than 1 in 50 entries passes this site.")
 GROWTH_WARNING = Threshold(
-    30.0,
+    1e3,
     "Mean square of a residual stream at its last branch over that at its first and at its middle branch. Branches "
     "that add the same variance each, as in every pre-norm network, give 2, and 4 where they add fully correlated "
-    "amounts; branches that double it give 2^(n/2). Highest of the zoo: 3.",
+    "amounts; branches that double it give 2^(n/2). Highest of the zoo: 3; of 88 architectures of timm at their "
+    "default start: 304 (CoaT, whose blocks add three scales), 63 (XCiT).",
 )
 GROWTH_BRANCHES = Threshold(8, "Fewer branches show no law of growth.")
 GROWTH_ERROR = Threshold(1e8, "A branch is drowned in rounding (float32: 6e-8 of the RMS, bfloat16 far earlier).")
+
+PEAKED_SOFTMAX = Threshold(
+    0.9,
+    "Mean of the sum of squared softmax weights: 0.5 for two equal entries, 1 for one. Highest of the zoo over 8 "
+    "entries or more: 0.22 (causal attention over 16 keys).",
+)
+PEAKED_KEYS = Threshold(8, "Over fewer entries a softmax is a gate, which may be decided.")
+LARGE_LOGITS = Threshold(
+    3.0, "Estimated RMS of fused logits from which on the softmax itself is looked at. Highest of the zoo: 1.0 (T5)."
+)
+UNIFORM_ATTENTION = Threshold(
+    1e-5, "||g|| ||W|| of queries and keys over that of the values. Lowest of the zoo: 2e-4 (ELECTRA)."
+)
+SQUEEZED_SOFTMAX = Threshold(
+    1.0,
+    "Variance between samples of a softmax over K units, times K^2: logits of standard deviation s give s^2 where they "
+    "are small. A linear layer at its default start has s = 0.3 to 0.6 on a standard normal input.",
+)
+NARROW_UNITS = Threshold(2, "Digits: 0.32 and 0.63 with 1 and 2 units between layers of 64, 0.82 with 4, 0.91 without.")
+NARROW_WIDE = Threshold(8, "How many times as wide the layers before and behind are.")
 
 # --- backward ------------------------------------------------------------------------------------------------------
 
@@ -89,13 +111,20 @@ GRADIENT_EXPLODING_WARNING = Threshold(
 GRADIENT_EXPLODING_ERROR = Threshold(1e3, "Digits: 0.12 at 3000 (orthogonal tanh, gain 5, 20 layers); chance is 0.10.")
 GRADIENT_RESIDUAL_SLACK = Threshold(
     200.0,
-    "In networks with residual branches the limits of an exploding gradient are this much wider. ResNets with batch"
-    " normalization that train well have ratios of 90, 400 and 1,700 at 50, 101 and 152 layers (widths 32 to 64), "
-    "where a plain network of the same ratio does not train: the skip path keeps a usable gradient.",
+    "In networks with residual branches or concatenated paths the limits of an exploding gradient are this much "
+    "wider. ResNets with batch normalization that train well have ratios of 90, 400 and 1,700 at 50, 101 and 152 layers"
+    " (widths 32 to 64), Inception v4 has 281 at its default start, where a plain network of the same ratio does not "
+    "train: the short path keeps a usable gradient.",
 )
 GRADIENT_DEPTH = Threshold(4, "Weights on the longest path: with fewer there is no first and last quarter.")
 UNTRAINED_ERROR = Threshold(
     0.5, "Share of the trainable numbers that get no gradient: most of the model stays as it is."
+)
+
+CONCENTRATED = Threshold(
+    1e-6,
+    "Share of the squared effect that is left to all other weights: their gradients are below a thousandth. Lowest of "
+    "the zoo: 2e-3 (Bloom).",
 )
 
 # --- initialization ------------------------------------------------------------------------------------------------
@@ -105,6 +134,41 @@ EQUAL_GRADIENT = Threshold(
 )
 IDENTICAL_ERROR = Threshold(0.5, "Share of the units of a weight that have an identical twin.")
 IDENTICAL_WARNING = Threshold(0.1, "The same share: a tenth of the width is lost.")
+SCALE_SMALL = Threshold(
+    0.3,
+    "Standard deviation of a weight over gain / sqrt(fan_in). torch's default gives 0.31 (sigmoid) to 0.58 (linear), "
+    "0.41 behind ReLU. Lower ones alone say nothing: the zoo goes down to 0.05 (SIREN; 0.02 in narrow transformers).",
+)
+SCALE_LARGE = Threshold(
+    3.0,
+    "The same. A gain of 5/3 without activation gives 1.7, torch.randn 6 at width 64. Highest of the zoo: 1.2 (LoRA).",
+)
+FAN_FACTOR = Threshold(
+    2.0, "Scale by the wrong fans over that by the right ones; below it, the usual laws differ as much."
+)
+FAN_ENTRIES = Threshold(
+    256, "Entries of a weight whose law is to be recognized: their standard deviation is known to 4 %, at one sigma."
+)
+DRAWN_DEPTH = Threshold(
+    10,
+    "Normalizations in a row with scales from N(0, 0.02). Digits, Adam and SGD: 0.97 and 0.94 with 6, 0.55 and 0.22 "
+    "with 12 batch normalizations (weights alike); 0.19 and 0.10 with 12 layer normalizations.",
+)
+DRAWN_ENTRIES = Threshold(
+    8, "Entries of a scale, from which a mean and a scatter can be told; scales around 1 have a mean of 50 scatters."
+)
+FORGET_BIAS = Threshold(0.5, "Half of the recommended 1; torch's default is the sum of two uniform numbers around 0.")
+FORGET_STEPS = Threshold(
+    30, "Steps: a gate at one half keeps 2^-30 = 1e-9 of the cell's gradient, below float32's rounding."
+)
+GARBAGE_HUGE = Threshold(1e10, "No weight that is meant is as large; random bits of float32 are beyond it to 37 %.")
+GARBAGE_TINY = Threshold(
+    1e-20, "No start draws numbers as small, except 0; random bits of float32 are below it to 24 %."
+)
+GARBAGE_SHARE = Threshold(0.01, "Tiny entries beside huge ones. A normal law gives 1e-20 once in 1e18 draws.")
+TIED_LOGITS = Threshold(
+    3.0, "RMS of the logits: a first loss of about ln C + 4.5. Highest of the zoo with tied heads: 1.0 (T5); most 0.16."
+)
 
 # --- loss ----------------------------------------------------------------------------------------------------------
 
@@ -114,4 +178,223 @@ LOSS_FACTOR = Threshold(
     "Highest of the zoo: 1.2 (GPT-2 from scratch: 11.0 over 10.8).",
 )
 LOSS_EXCESS = Threshold(1.0, "Nats above guessing that must be exceeded as well: logits of standard deviation 1.4.")
+LOSS_HARM = Threshold(
+    10.0,
+    "Nats above guessing that cost accuracy. Digits (3 layers, the head scaled up, 300 steps, Adam and SGD at the best"
+    " rates): 0.97 at a loss of 2.3 to 6.8, 0.96 at 13, 0.95 to 0.96 at 30, 0.94 (Adam) and 0.4 (SGD) at 150. Of real "
+    "architectures with 10 classes at their default start MNASNet has 11.2, MixNet 4.9.",
+)
 LOSS_BELOW = Threshold(0.5, "Initial cross-entropy over the labels' entropy: the model knows the labels already.")
+REGRESSION_FACTOR = Threshold(
+    30.0,
+    "Initial squared error over that of answering the mean, where answering 0 is better. Digits (a smooth target of "
+    "standard deviation s, R^2): 0.99 at 0.8 (s = 1), 0.97 at 3 (s = 0.1), 0.19 at 220 (s = 0.01).",
+)
+FLOOR_NOTE = Threshold(
+    0.1,
+    "Smallest loss that bounded logits permit, over that of guessing. Cosines over a temperature of 0.1 give 1e-8.",
+)
+FLOOR_WARNING = Threshold(
+    0.48,
+    "Digits, Adam and SGD: 0.96 and 0.95 without a bound or at 0.35 (tanh, 10 classes) and 0.45 (tanh, 2 classes); "
+    "0.95 and 0.86 at 0.63 (sigmoid, 10 classes), 0.91 and 0.48 with the small gradient of a softmax.",
+)
+FLOOR_ERROR = Threshold(
+    0.8, "Behind a second softmax, reached at 80 classes: e / (e + C - 1) = 0.03 is the most that it can say."
+)
+UNREACHABLE_WARNING = Threshold(
+    0.02, "Share of the targets' variance that no output within the bounds can explain: noise around a bound is less."
+)
+UNREACHABLE_ERROR = Threshold(
+    0.3, "The same. Standardized targets: 0.5 behind a ReLU, 0.58 behind a sigmoid, 0.15 behind a tanh."
+)
+UNSEEN_CHANCE = Threshold(1e-6, "Probability that the labels leave out all of the last classes by chance.")
+SUMMED_RATIO = Threshold(
+    1.0,
+    "Update over weight of one step of plain SGD on a summed loss: the step replaces the weight. The mean's is below.",
+)
+
+# --- data ----------------------------------------------------------------------------------------------------------
+
+INPUT_LARGE = Threshold(
+    30.0,
+    "RMS of what the first weight multiplies. Digits, Adam: 0.96 at 1, 0.97 at 10, 0.96 at 30, 0.93 at 1000. SGD fails "
+    "at its usual rate from 30 on (0.28 instead of 0.95 at 0.1).",
+)
+INPUT_RAISED = Threshold(
+    3.0,
+    "The same, where harm is measured besides: names the cause of an initial loss that is too high. Raw digits, 0 to "
+    "16: RMS 7.8, initial cross-entropy 8.2 to 9.9 in a Keras network of Glorot weights, 2.4 when divided.",
+)
+INPUT_SMALL_WARNING = Threshold(
+    0.02, "Standard deviation between samples at the same place. Digits: 0.96 at 1, 0.91 at 0.1, 0.64 at 0.01."
+)
+INPUT_SMALL_ERROR = Threshold(2e-3, "Digits: 0.09, chance, at 1e-3 (ReLU); 0.20 with tanh.")
+GATE_LEVEL = Threshold(
+    5.0, "RMS of what a gate reads: a sigmoid's slope there is below 3 % of its largest, a tanh's below 1 %."
+)
+DROWNED = Threshold(
+    0.05,
+    "Variance between samples over mean square behind the first weight. Digits: 0.4 at an RMS of 0.1, 6e-3 at 0.01.",
+)
+OFFSET_WARNING = Threshold(
+    10.0,
+    "RMS of the mean over the samples, over the standard deviation between samples. Digits, ReLU and tanh: 0.93 and "
+    "0.95 at 3, 0.71 and 0.85 at 10. Pixels of photographs: 1 to 3.",
+)
+OFFSET_ERROR = Threshold(30.0, "Digits: 0.17 and 0.46 at 30, 0.12 and 0.25 at 100; chance is 0.10.")
+COLUMNS_WARNING = Threshold(
+    50.0,
+    "Largest over median standard deviation of the input's columns. Digits with 1, 4, 16 of 64 columns scaled: 0.95, "
+    "0.93, 0.91 by 10; 0.94, 0.85, 0.85 by 30; 0.85, 0.65, 0.81 by 100; 0.23, 0.55, 0.79 by 1000.",
+)
+COLUMNS_ERROR = Threshold(500.0, "The same, between 100 and 1000 with one column scaled.")
+TARGET_STEPS = Threshold(
+    2e3,
+    "Steps of 1e-3 in every parameter that reach the targets to first order, loss over 1e-3 times the sum of |g|. "
+    "Digits (a smooth target of standard deviation s, Adam and SGD, R^2): 0.99 and 0.98 at 25 (s = 1), 0.98 and "
+    "0.97 at 830 (s = 30); 0.96 and at best 0 at 2,800 (s = 100); 0.77 and -9 at 28,000, 0.25 at 280,000.",
+)
+TARGET_STEPS_ERROR = Threshold(1e5, "The same, between the last two.")
+TARGET_OFFSET = Threshold(
+    300.0,
+    "Initial squared error over the variance of the targets. Targets of standard deviation 1 and mean m: 0.93 at 9 "
+    "(m = 3), 0.85 at 99 (m = 10), -1.1 at 900 (m = 30).",
+)
+TARGET_OFFSET_STEPS = Threshold(
+    100.0, "Steps, as above, that must be exceeded as well: a small offset is soon learned."
+)
+CONSTANT_SAMPLES = Threshold(32, "Labels that are all equal: with two classes alike this happens once in 2^31 batches.")
+LABEL_INFORMATION = Threshold(
+    0.01,
+    "What binary targets tell about single samples, in units of ln 2: loss of the best constant minus smallest loss. "
+    "Balanced labels: 1; balanced labels divided by 255: 4e-3.",
+)
+DUPLICATES = Threshold(0.1, "Share of the samples that repeat another one.")
+
+# --- regularization ------------------------------------------------------------------------------------------------
+
+DROPOUT_HIGH = Threshold(
+    0.8, "Rate from which a dropout is looked at. Published hidden rates end at 0.7; TSN uses 0.8 before its head."
+)
+DROPOUT_WARNING = Threshold(
+    0.9,
+    "Digits, 2 layers: 0.96 without, at 0.9 0.57 (width 64) and 0.93 (512, against 0.98); at 0.95 0.08 and 0.82.",
+)
+DROPOUT_KEPT_WARNING = Threshold(
+    16.0,
+    "Units that a sample keeps on average. Digits, 2 layers: 0.91 with 19, 0.82 with 13, 0.57 with 6; 0.96 with 64.",
+)
+DROPOUT_KEPT_ERROR = Threshold(4.0, "Digits, 2 layers: 0.33 with 3 of 16, 0.08 (less than chance) with 3 of 64.")
+DROPOUT_CHANGE = Threshold(
+    1e-3,
+    "Change of the outputs over their differences between samples; without dropout both runs are equal bit by bit.",
+)
+PENALTY_WARNING = Threshold(
+    1.5,
+    "Norm of the penalty's gradient over that of the data's, at the start. Digits, SGD and Adam with L2: 0.98 and 0.96 "
+    "at 0.08, 0.90 and 0.94 at 0.8. A trained model that has reached the balance of both shows 1.",
+)
+PENALTY_ERROR = Threshold(3.0, "Digits: 0.10 and 0.08, chance, at 3.3.")
+PENALTY_RATE = Threshold(
+    0.01, "The weight decay that the penalty amounts to. Usual ones are 1e-5 to 5e-3; weaker ones take long to act."
+)
+DROPBLOCK_FACTOR = Threshold(
+    1.25, "Dropped over asked share. timm delivers 1.4 to 2 times the rate, torchvision 0.7 to 0.94 (FACTS, 14 x 14)."
+)
+SMOOTHING_HIGH = Threshold(
+    0.5, "Half of the target's mass on classes that are wrong; published values are 0.05 to 0.2."
+)
+
+# --- normalization -------------------------------------------------------------------------------------------------
+
+FEW_VALUES_WARNING = Threshold(
+    3, "Values a channel. Digits, width 64: 0.54 with 2, 0.83 with 3, 0.89 with 4; without normalization 0.88 to 0.93."
+)
+FEW_VALUES_NOTE = Threshold(5, "The same: with 6 the network with normalization is ahead, 0.95 against 0.94.")
+LEAK = Threshold(
+    1e-3, "Change of an output when other samples change, over the differences between samples; rounding gives 1e-6."
+)
+
+# --- optimizer -----------------------------------------------------------------------------------------------------
+
+ASCENT = Threshold(
+    0.01,
+    "Sum of gradient times change over the sum of the products of their norms. A step of plain descent gives -1, its "
+    "negative 1; momentum of other batches and decay make it any number near 0.",
+)
+RATE_FURTHER = Threshold(
+    16, "Further steps on one batch, of which the better half counts: oscillations of momentum 0.9 last about 10."
+)
+RATE_HIGH_ERROR = Threshold(
+    0.1,
+    "Rise of the lowest loss of the second half over the loss before; any rise is a warning. Digits (ReLU, 2 and 4 "
+    "layers): accuracy 0.10 = chance wherever the loss is still above its start (Adam at 1, SGD at 10).",
+)
+RATE_HIGH_PEAK = Threshold(
+    10.0, "Rise of the highest loss. Digits: 0.91 to 0.93 where it stays below 2, 0.10 to 0.55 from 10 on."
+)
+RATE_HIGH_GAIN = Threshold(
+    0.2,
+    "Fall of the lowest loss of the second half, below which a peak is harm. Digits: 0.10 at 0.02 to 0.14 after a peak "
+    "(Adam at 0.3, 4 layers; SGD at 3 and 10), 0.79 at 0.3 (Adam at 0.1).",
+)
+NEGLIGIBLE_STEP = Threshold(
+    1e-6,
+    "Share of the loss that one step takes away to first order, momentum counted: at most 1 % in 10,000 steps. Lowest "
+    "of the zoo with Adam at 1e-3 and SGD at 0.01 and momentum 0.9: 7e-6 (tied language model, SGD).",
+)
+SMALL_STEP = Threshold(1e-5, "The same share, for a note: 10 % in 10,000 steps.")
+RATE_LOW_FACTOR = Threshold(1e3, "How many times as long a step is tried; the usual rates span 1e-5 to 1.")
+RATE_LOW_GAIN = Threshold(
+    0.5,
+    "Fall of the loss at the longest step over what the slope at the start predicts: above, it still falls in "
+    "proportion, so the best step is longer still; a parabola is at its lowest where it has fallen by this much.",
+)
+ROUNDED_WARNING = Threshold(
+    0.99, "Share of the entries with a gradient that a step leaves bit for bit; the step is below the rounding of most."
+)
+RATIO_HIGH = Threshold(
+    0.3,
+    "Median of update over weight. The literature names 1e-3 as usual and 1e-1 as high (TheDeepChecker). Highest of "
+    "the zoo with Adam at 1e-3: 0.1.",
+)
+RATIO_LOW = Threshold(1e-5, "The same; the literature names 1e-4 as low. SGD at 0.01 on the zoo: 1e-5 to 1e-2.")
+CLIPPED = Threshold(
+    100.0, "Norm of the gradient as it arrives over as it is used: clipping at 1, gradients at the start are 0.1 to 30."
+)
+RATE_FALL = Threshold(0.96, "Learning rate over that of the step before: 0.96^100 = 0.02.")
+EPSILON_NOTE = Threshold(0.5, "Share of the gradient's entries below eps: the typical entry is not rescaled.")
+EPSILON_WARNING = Threshold(0.99, "Share below a tenth of eps: no more than 1 % of the steps has the size asked for.")
+BETA_HIGH = Threshold(0.99, "An average over 100 steps; 0.9 is usual.")
+SQUARES_LOW = Threshold(0.9, "An average over 10 steps; 0.95 to 0.999 are usual.")
+SQUARES_HIGH = Threshold(0.9999, "An average over 10,000 steps, more than many trainings have.")
+STALE_RATIO = Threshold(
+    10.0,
+    "Variance of the batch over the stored one, median of the channels; that of one channel over 8 samples is within "
+    "0.15 to 2.3 (98 %).",
+)
+STALE_SHIFT = Threshold(3.0, "Batch mean minus stored mean in stored standard deviations, median of the channels.")
+MOMENTUM_HIGH = Threshold(
+    0.9,
+    "Weight of the last batch. PyTorch's default is 0.1; 0.9, 0.99 and 0.997 are weights of the old value elsewhere.",
+)
+GAP_FACTOR = Threshold(2.0, "Loss in evaluation mode over that in training mode, without dropout.")
+GAP_SHARE = Threshold(
+    0.25, "A quarter of what the model has learned, its distance from guessing in training mode, is lost in evaluation."
+)
+GAP_LEARNED = Threshold(0.8, "Loss in training mode over that of guessing, from which on the model knows something.")
+
+# --- trainability --------------------------------------------------------------------------------------------------
+
+OVERFIT_SAMPLES = Threshold(16, "One small batch, as TheDeepChecker and Karpathy's recipe use it.")
+OVERFIT_STEPS = Threshold(150, "Steps of a run; the slowest of the zoo needs about 100 with the best of three rates.")
+OVERFIT_WARNING = Threshold(0.5, "Fall of a cross-entropy of labels below guessing that is asked for.")
+OVERFIT_ERROR = Threshold(0.05, "A fall below this is none: the loss of the few samples stays where it is.")
+CONTROL_STEPS = Threshold(
+    50, "Steps of Adam at 3e-3 for each of three runs. Digits, 64 samples: 0.6 on the other half."
+)
+CONTROL_SAMPLES = Threshold(32, "Samples; half of them are predicted.")
+CONTROL_ERRORS = Threshold(2.0, "Standard errors of the accuracy of guessing.")
+REDRAWS = Threshold(100, "Starts: 15 layers of 5 units die in 12 to 18 of 100, by these draws and by fresh ones alike.")
+RISK = Threshold(0.05, "Share of dead starts from which on a seed is a gamble. Highest of the zoo: 0 of 100.")

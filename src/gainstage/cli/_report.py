@@ -42,7 +42,8 @@ def details_for(style: str, report: "Report", subject: "Subject", target: str, s
     from gainstage.check.probes import one_pass
     from gainstage.plan import predict
 
-    tape = one_pass(subject.model, subject.example, target=subject.target, loss=subject.loss, seed=seed).tape
+    observed, _ = one_pass(subject.model, subject.example, target=subject.target, loss=subject.loss, seed=seed)
+    tape = observed.tape
     return Details(target, where, home, tape=tape, predicted=predict(tape, subject.model), plan=_plan(subject))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gainstage.signal._moments import Moments
@@ -125,8 +126,11 @@ class Tape:
 
     def parameter(self, name: str) -> Site | None:
         """The leaf of a parameter under any of its names; None where nothing reads it."""
-        name = self.ties.get(name, name)
-        return next((site for site in self.sites if site.kind == "parameter" and site.path == name), None)
+        return self._parameters.get(self.ties.get(name, name))
+
+    @cached_property
+    def _parameters(self) -> dict[str, Site]:
+        return {site.path: site for site in reversed(self.sites) if site.kind == "parameter"}
 
     def consumers(self) -> dict[int, list[int]]:
         """For every site, the sites that read it."""

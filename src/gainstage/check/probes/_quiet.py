@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from gainstage.signal._calls import DROPOUTS
+from gainstage.signal._calls import DROPOUTS, RECURRENT
+from gainstage.signal._functions import op_name, unchecked
 
 _OFF = {
     getattr(room, name + suffix)
@@ -20,6 +21,8 @@ _OFF = {
 class Quiet(TorchFunctionMode):
     """Every dropout returns its input: its noise would mask symmetry and give equal samples unequal outputs.
 
+    It returns a view of it, so that the dropout stands on the tape with its rate.
+
     Attributes:
         used: whether anything was switched off.
     """
@@ -32,7 +35,13 @@ class Quiet(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _OFF:
             self.used = True
-            return args[0] if args else kwargs["input"]
+            x = args[0] if args else kwargs["input"]
+            return x.view_as(x) if x.layout is torch.strided and not x.is_nested else x
+        if func is F.multi_head_attention_forward:  # its dropout is inside
+            with self:
+                return unchecked(func)(*args, **kwargs)
+        if op_name(func) in RECURRENT and any(type(arg) is float and arg for arg in args):  # dropout between layers
+            self.used, args = True, tuple(0.0 if type(arg) is float else arg for arg in args)
         if func is F.scaled_dot_product_attention:
             if len(args) > 4 and args[4]:
                 self.used, args = True, (*args[:4], 0.0, *args[5:])

@@ -5,22 +5,32 @@ from typing import Any
 from torch import nn
 
 from gainstage.check.probes._quiet import Quiet
+from gainstage.check.probes.listen import Ear, Heard
 from gainstage.errors import ForwardError
 from gainstage.signal import Pass, observe
 from gainstage.signal._subject import Loss
 
 
-def one_pass(model: nn.Module, example: Any, *, target: Any, loss: Loss | None, seed: int) -> Pass:
-    """Observe one pass without dropout; only forward where no parameter is trainable.
+def one_pass(model: nn.Module, example: Any, *, target: Any, loss: Loss | None, seed: int) -> tuple[Pass, Heard]:
+    """Observe one pass without dropout, and what its loss was given; only forward where no parameter is trainable.
 
     A model that cannot run without its dropout (a checkpointed segment whose recomputation must match) runs with it.
     """
-    backward = any(p.requires_grad for p in model.parameters())
     quiet = Quiet()
     try:
         with quiet:
-            return observe(model, example, target=target, loss=loss, backward=backward, seed=seed)
+            return _observed(model, example, target, loss, seed)
     except ForwardError:
         if not quiet.used:
             raise
-    return observe(model, example, target=target, loss=loss, backward=backward, seed=seed)
+    return _observed(model, example, target, loss, seed)
+
+
+def _observed(model: nn.Module, example: Any, target: Any, loss: Loss | None, seed: int) -> tuple[Pass, Heard]:
+    backward = any(p.requires_grad for p in model.parameters())
+    ear = Ear()
+    with ear:
+        followed = None if loss is None else ear.during(loss)
+        observed = observe(model, example, target=target, loss=followed, backward=backward, seed=seed)
+    value = None if observed.tape.surrogate else observed.tape.loss
+    return observed, Heard(value, tuple(ear.calls) if value is not None else ())

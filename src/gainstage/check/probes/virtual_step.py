@@ -1,6 +1,7 @@
-"""The second probe: does a parameter without gradient get one after the others have moved?"""
+"""The second probe: what is small at the start (a gradient, a branch) may have grown after the others have moved."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,12 +10,15 @@ from torch import Tensor, nn
 from gainstage.check.probes._quiet import Quiet
 from gainstage.signal._objective import objective
 from gainstage.signal._record import _eager
-from gainstage.signal._structure import call
+from gainstage.signal._structure import call, tensors_in
 from gainstage.signal._subject import Loss
 from gainstage.signal._undisturbed import undisturbed
 
 STEP = 1e-3  # what sign descent, and Adam in its first step, moves every entry by at the usual learning rate
 MOST = 2  # two zero weights in a row (Fixup: last weight of a branch, output head) need two steps
+LONGEST = (
+    6  # as long as each step brings a gradient to parameters that had none (LeViT: zero scales one behind another)
+)
 
 
 def virtual_steps(
@@ -27,34 +31,66 @@ def virtual_steps(
     loss: Loss | None,
     seed: int,
 ) -> dict[str, Tensor]:
-    """Move every parameter against the sign of its gradient, at most twice, and put everything back bit by bit.
+    """Move every parameter against the sign of its gradient, twice or while that helps, and put everything back.
 
     Args:
         gradients: of the first pass, by parameter.
         waiting: names of the parameters whose gradient is missing, zero or nothing beside the others'.
 
     Returns:
-        The gradients that parameters in `waiting` got, each at the first step where it is not `negligible`.
+        The gradients that parameters in `waiting` got, each at the first step where it is not `negligible`; of those
+        that stay so, the last.
     """
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     found: dict[str, Tensor] = {}
     current, waiting = dict(gradients), set(waiting)
-    with undisturbed(model, seed=seed) as guard, _eager(model), Quiet(), torch.enable_grad():
-        for _ in range(MOST):
-            with torch.no_grad():
-                for name, gradient in current.items():
-                    guard.before_write(named[name])
-                    named[name].sub_(STEP * gradient.to_dense().sign())
-            torch.manual_seed(seed)
-            total, _ = objective(call(model, example), target, loss)
-            grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
-            current = {name: g for name, g in zip(named, grads, strict=True) if g is not None}
+    with _moving(model, seed) as move:
+        for number in range(LONGEST):
+            move(current)
+            current, _ = _gradients(model, example, target, loss, seed)
             arrived = waiting - negligible(current, waiting)
             found |= {name: current[name] for name in arrived}
             waiting -= arrived
-            if not waiting or not arrived:
+            if not waiting or (not arrived and number + 1 >= MOST):
                 break
-    return found
+    return found | {name: current[name] for name in waiting if name in current}
+
+
+def later(
+    model: nn.Module, example: Any, gradients: Mapping[str, Tensor], *, target: Any, loss: Loss | None, seed: int
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """The floating point outputs and the gradients after `MOST` such steps; everything is put back."""
+    with _moving(model, seed) as move:
+        current, output = dict(gradients), None
+        for _ in range(MOST):
+            move(current)
+            current, output = _gradients(model, example, target, loss, seed)
+        return [y.detach().clone() for y in tensors_in(output) if y.is_floating_point()], current
+
+
+@contextmanager
+def _moving(model: nn.Module, seed: int) -> Iterator[Callable[[Mapping[str, Tensor]], None]]:
+    """A function that moves parameters against the signs of these gradients; afterwards all is as before."""
+    named = dict(model.named_parameters())
+    with undisturbed(model, seed=seed) as guard, _eager(model), Quiet(), torch.enable_grad():
+
+        def move(gradients: Mapping[str, Tensor]) -> None:
+            with torch.no_grad():
+                for name, gradient in gradients.items():
+                    guard.before_write(named[name])
+                    named[name].sub_(STEP * gradient.to_dense().sign())
+
+        yield move
+
+
+def _gradients(
+    model: nn.Module, example: Any, target: Any, loss: Loss | None, seed: int
+) -> tuple[dict[str, Tensor], Any]:
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    torch.manual_seed(seed)
+    output = call(model, example)
+    total, _ = objective(output, target, loss)
+    grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    return {name: g for name, g in zip(named, grads, strict=True) if g is not None}, output
 
 
 def negligible(gradients: Mapping[str, Tensor], names: set[str]) -> set[str]:

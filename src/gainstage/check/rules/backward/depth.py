@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from gainstage.check._later import gradient_norm_later
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check._weights import Weight
 from gainstage.check.evidence import Evidence
@@ -22,7 +23,7 @@ _NORMALIZED = (
 )
 
 
-@rule("BWD301", "vanishing-gradient", "error")
+@rule("BWD301", "vanishing-gradient", "error", explains=("BWD305", "OPT805", "TRN"))
 def vanishing(evidence: Evidence) -> Iterator[Found]:
     r"""## What it does
     Compares $\lVert g \rVert \lVert W \rVert$, the effect of a relative change of a weight on the loss, between the
@@ -32,7 +33,8 @@ def vanishing(evidence: Evidence) -> Iterator[Found]:
     Weights near the input whose effect is 10,000 times smaller stay at their random start while the last ones learn.
 
     ## Known problems
-    Zero or tiny branches (LayerScale, ReZero) do not matter: the stem counts. Models of fewer than 4 weights in a row
+    Zero or tiny branches (LayerScale, ReZero) do not matter: the stem counts, and what passes a gradient after two
+    virtual training steps is not reported. Models of fewer than 4 weights in a row
     are not judged.
 
     ## Example
@@ -53,6 +55,9 @@ def vanishing(evidence: Evidence) -> Iterator[Found]:
     """
     early, late = first_and_last(evidence)
     if 0 < early.pull < GRADIENT_VANISHING_WARNING * late.pull:
+        grown = gradient_norm_later(evidence, early.name) * early.norm
+        if grown > GRADIENT_VANISHING_WARNING * gradient_norm_later(evidence, late.name) * late.norm:
+            return  # branches that start small pass a gradient two steps later
         ratio = early.pull / late.pull
         yield Found(
             "error" if ratio < GRADIENT_VANISHING_ERROR else "warning",
@@ -65,7 +70,7 @@ def vanishing(evidence: Evidence) -> Iterator[Found]:
         )
 
 
-@rule("BWD302", "exploding-gradient", "warning")
+@rule("BWD302", "exploding-gradient", "warning", explains=("BWD305", "OPT804", "OPT806", "TRN"))
 def exploding(evidence: Evidence) -> Iterator[Found]:
     r"""## What it does
     The same comparison as `BWD301`, from the other side: $\lVert g \rVert \lVert W \rVert$ near the input is far
@@ -77,8 +82,8 @@ def exploding(evidence: Evidence) -> Iterator[Found]:
     normalization magnify the gradient by about 1.2 a layer, whatever the weights.
 
     ## Known problems
-    Models of fewer than 4 weights in a row are not judged. Residual networks are given 200 times as much room: their
-    skip path keeps a usable gradient.
+    Models of fewer than 4 weights in a row are not judged. Networks with residual branches or concatenated paths are
+    given 200 times as much room: their short paths keep a usable gradient.
 
     ## Example
     ```python
@@ -100,7 +105,8 @@ def exploding(evidence: Evidence) -> Iterator[Found]:
     al., *A Mean Field Theory of Batch Normalization*, ICLR 2019.
     """
     late, early = first_and_last(evidence, from_the_end=True)
-    slack = GRADIENT_RESIDUAL_SLACK if evidence.branches else 1.0
+    short_paths = bool(evidence.branches) or any(site.op in ("cat", "concat") for site in evidence.tape)
+    slack = GRADIENT_RESIDUAL_SLACK if short_paths else 1.0
     if late.pull > 0 and early.pull > slack * GRADIENT_EXPLODING_WARNING * late.pull:
         ratio = early.pull / late.pull
         yield Found(

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+from gainstage.check._outputs import at_output, softmax_axis
 from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import Found, Severity
 from gainstage.check.thresholds import UNTRAINED_ERROR
 
 
-@rule("BWD303", "no-gradient", "warning")
+@rule("BWD303", "no-gradient", "warning", explains=("OPT805", "OPT808", "TRN"))
 def missing(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Lists the trainable parameters that get no gradient: not used, detached from the loss, or with a gradient that is
@@ -18,9 +19,11 @@ def missing(evidence: Evidence) -> Iterator[Found]:
     They stay as they are. Distributed training waits for the gradients of unused parameters and stops.
 
     ## Known problems
-    Parameters that no site reads, or whose results are not returned, are a note: a head or a pooler that this use of
-    the model leaves out. Weights that nothing was sent to (experts that no token chose, recurrent weights over a
-    sequence of one step, queries of an attention over one key) are not reported.
+    Parameters that no site reads, or whose results the loss does not use, are a note: a head or a pooler that this use
+    of the model leaves out. So are parameters that only choose what others compute, as the indexer of a sparse
+    attention, as long as the input reaches the output past the choice. Weights that nothing was sent to (experts that
+    no token chose, recurrent weights over a sequence of one step) or that only enter a softmax over one entry (queries
+    of an attention over one key) are not reported.
 
     ## Example
     ```python
@@ -79,9 +82,10 @@ def missing(evidence: Evidence) -> Iterator[Found]:
 
 
 _UNREAD = "no site reads them"
-_UNRETURNED = "nothing that is returned depends on them"
+_UNRETURNED = "nothing that the loss is made of depends on them"
 _DETACHED = "the path to the loss is cut"
-_ZERO = "it is exactly zero, also after two virtual steps"
+_CHOICE = "they only choose (top-k, argmax, a comparison), or nothing of their results is kept"
+_ZERO = "it is exactly zero, also after virtual steps"
 _HARM = {
     _DETACHED: "their results reach the output, but a detach, no_grad, argmax or a change of type stops the gradient",
     _ZERO: "something between them and the loss passes nothing back: dead units, zero weights or saturation",
@@ -101,14 +105,32 @@ def _reason(evidence: Evidence, name: str) -> str | None:
     if gradient is not None and bool(gradient.to_dense().any()):
         return None
     if gradient is not None:
-        return None if _idle(evidence, leaf.index) else _ZERO
-    ends = evidence.graph.outputs | {s.index for s in evidence.tape.sites if s.kind == "loss"}
-    returned = any(evidence.graph.ancestors[end] >> leaf.index & 1 for end in ends)
-    return _DETACHED if returned else _UNRETURNED
+        return None if _idle(evidence, leaf.index) or _silenced(evidence, leaf.index) else _ZERO
+    ends = {i for i in evidence.graph.outputs if evidence.tape.sites[evidence.made_by(i)].backward is not None}
+    ends |= {s.index for s in evidence.tape.sites if s.kind == "loss"}
+    if not any(evidence.graph.ancestors[end] >> leaf.index & 1 for end in ends):
+        return _UNRETURNED
+    inputs = [s.index for s in evidence.tape.sites if s.kind == "input"]
+    only_chooses = not _reaches(evidence, [leaf.index], ends) and _reaches(evidence, inputs, ends)
+    return _CHOICE if only_chooses else _DETACHED
+
+
+def _reaches(evidence: Evidence, starts: list[int], ends: set[int]) -> bool:
+    """Whether a path leads from the starts to an end past all integers, comparisons and empty tensors."""
+    todo, seen = list(starts), set(starts)
+    while todo:
+        current = todo.pop()
+        if current in ends:
+            return True
+        sites = (evidence.tape.sites[i] for i in evidence.graph.consumers[current] if i not in seen)
+        fresh = [s.index for s in sites if not s.dtype.startswith(("int", "uint", "bool")) and 0 not in s.shape]
+        seen.update(fresh)
+        todo += fresh
+    return False
 
 
 def _idle(evidence: Evidence, leaf: int) -> bool:
-    """Whether nothing is sent to the sites that read this parameter: no rows, zero input, a sequence of one step."""
+    """Whether nothing is sent to the sites that read a parameter: no rows, zeros, padding, a sequence of one step."""
     for index in evidence.graph.consumers[leaf]:
         if index in evidence.one_key:
             continue
@@ -116,7 +138,26 @@ def _idle(evidence: Evidence, leaf: int) -> bool:
         feeds = [evidence.forward(i) for i in evidence.feeds(index)]
         if 0 in site.shape or evidence.recurrent(index) or (feeds and all(m.mean_square == 0 for m in feeds)):
             continue
+        if site.op == "embedding" and site.backward is not None and site.backward.mean_square > 0:
+            continue  # only the padding index was looked up
         return False
+    return True
+
+
+def _silenced(evidence: Evidence, leaf: int) -> bool:
+    """Whether all that is made of a parameter ends in softmaxes over one entry, which are 1 whatever they are given."""
+    todo, seen = [leaf], {leaf}
+    while todo:
+        for index in evidence.graph.consumers[todo.pop()]:
+            site = evidence.tape.sites[index]
+            if site.op == "softmax" and site.shape and site.shape[softmax_axis(site)] == 1:
+                if at_output(evidence, index):
+                    return False
+            elif site.kind == "loss" or index in evidence.graph.outputs:
+                return False
+            elif index not in seen:
+                seen.add(index)
+                todo.append(index)
     return True
 
 

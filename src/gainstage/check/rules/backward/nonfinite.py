@@ -8,7 +8,7 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.findings import Found
 
 
-@rule("BWD304", "non-finite-gradient", "error", explains=("BWD", "INI101"))
+@rule("BWD304", "non-finite-gradient", "error", explains=("BWD", "INI101", "OPT", "TRN"))
 def backward(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Where the forward pass is finite but a gradient is not: finds the site at which the backward pass breaks.

@@ -9,7 +9,7 @@ from gainstage.check.findings import Found
 from gainstage.signal import Moments, Site
 
 
-@rule("FWD206", "non-finite-signal", "error", explains=("INI101", "INI102", "FWD", "BWD", "OUT"))
+@rule("FWD206", "non-finite-signal", "error", explains=("INI101", "INI102", "FWD", "BWD", "OUT", "OPT", "TRN"))
 def forward(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Finds the first site whose NaN or infinity reaches the output or the loss.

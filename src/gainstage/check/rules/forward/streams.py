@@ -9,7 +9,7 @@ from gainstage.check.thresholds import GROWTH_BRANCHES, GROWTH_ERROR, GROWTH_WAR
 from gainstage.signal import Branch
 
 
-@rule("FWD207", "stream-growth", "warning", explains=("FWD203", "BWD302", "BWD301", "OUT501"))
+@rule("FWD207", "stream-growth", "warning", explains=("FWD203", "BWD302", "BWD301", "OUT501", "OPT804", "TRN"))
 def growth(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Compares the mean square of a residual stream after its last branch with that after its middle branch.
@@ -27,7 +27,7 @@ def growth(evidence: Evidence) -> Iterator[Found]:
     class Residual(nn.Module):
         def __init__(self):
             super().__init__()
-            self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(24))
+            self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(48))
             for block in self.blocks:
                 nn.init.normal_(block.weight, std=8**-0.5)
 
@@ -44,9 +44,9 @@ def growth(evidence: Evidence) -> Iterator[Found]:
     class Residual(nn.Module):
         def __init__(self):
             super().__init__()
-            self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(24))
+            self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(48))
             for block in self.blocks:
-                nn.init.normal_(block.weight, std=(8 * 24) ** -0.5)
+                nn.init.normal_(block.weight, std=(8 * 48) ** -0.5)
 
         def forward(self, x):
             for block in self.blocks:

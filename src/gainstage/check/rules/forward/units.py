@@ -6,17 +6,20 @@ from gainstage.check._registry import NotMeasured, rule
 from gainstage.check._signal import weights_behind
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import Found, Severity
+from gainstage.check.probes.dead_units import dead_units
 from gainstage.check.thresholds import DEAD_SAMPLES, DEAD_SHARE, DEAD_UNITS, SATURATED_ERROR, SATURATED_WARNING
 from gainstage.signal import Site
 
 _RECTIFIERS = frozenset({"relu", "relu6", "threshold"})
+_CLAMPS = frozenset({"clamp", "clamp_min", "clip", "maximum"})  # a ReLU where they end at 0
 _SQUASHES = frozenset({"tanh", "sigmoid", "hardsigmoid"})  # not hardtanh: nn.ReLU6 calls it with other limits
 
 
-@rule("FWD204", "dead-units", "error", explains=("FWD201", "FWD202", "BWD301", "BWD303"))
+@rule("FWD204", "dead-units", "error", explains=("FWD201", "FWD202", "BWD301", "BWD303", "OPT805", "TRN"))
 def dead(evidence: Evidence) -> Iterator[Found]:
     """## What it does
-    Counts the units of each ReLU that are 0 for every sample and position of the example.
+    Counts the units of each ReLU, however it is written (`clamp(min=0)`, `maximum`), that are 0 for every sample and
+    position of the example.
 
     ## Why is this bad?
     A unit that is never active gets no gradient and cannot come back. If a whole layer is dead and every path leads
@@ -24,7 +27,7 @@ def dead(evidence: Evidence) -> Iterator[Found]:
 
     ## Known problems
     Zero *entries* are not counted: half of a healthy ReLU's entries are 0. Needs at least 32 samples times positions
-    for a unit. Channels of one-dimensional convolutions are not told from positions and not judged.
+    for a unit.
 
     ## Example
     ```python
@@ -42,25 +45,27 @@ def dead(evidence: Evidence) -> Iterator[Found]:
     Lu, Shin, Su, Karniadakis, *Dying ReLU and Initialization*, 2020.
     """
     evidence.measured()
-    judged = [site for site in evidence.tape if _countable(evidence, site)]
+    judged = [site for site in evidence.tape if _rectifies(evidence, site) and _seen(evidence, site) >= DEAD_SAMPLES]
     if not judged:
         raise NotMeasured(f"no ReLU whose units see at least {DEAD_SAMPLES:.0f} samples or positions")
-    for site in judged:
-        moments = evidence.forward(site.index)
-        number = round(moments.dead * moments.units)
-        whole = number == moments.units
-        if not whole and (moments.dead < DEAD_SHARE or moments.units < DEAD_UNITS):
+    suspects = {s.name: _unit_axis(evidence, s) for s in judged if evidence.forward(s.index).zeros >= DEAD_SHARE}
+    unmeasured = {n: axis for n, axis in suspects.items() if axis != unit_axis(evidence.tape[n])}
+    looked = dead_units(evidence.model, evidence.example, unmeasured, evidence.seed) if unmeasured else {}
+    for site in (site for site in judged if site.name in suspects):
+        moments, units = evidence.forward(site.index), site.shape[suspects[site.name]]
+        number = looked[site.name] if site.name in looked else round(moments.dead * units)
+        whole = number == units
+        if not whole and (number < DEAD_SHARE * units or units < DEAD_UNITS):
             continue
         severity: Severity = "error" if whole and evidence.cut(site.index) else "warning"
-        if whole and severity == "warning" and moments.units < DEAD_UNITS:
+        if whole and severity == "warning" and units < DEAD_UNITS:
             severity = "note"
         names = [w.name for w in evidence.weights if set(w.sites) & set(weights_behind(evidence.graph, site.index))]
         biases = [name.removesuffix("weight") + "bias" for name in names]
         yield Found(
             severity,
             site.name,
-            measured=f"{number} of {moments.units} units are 0 for all {moments.count // moments.units} "
-            "samples and positions",
+            measured=f"{number} of {units} units are 0 for all {moments.count // units} samples and positions",
             expected=f"below {DEAD_SHARE:.0%}",
             message="a unit that is never active gets no gradient"
             + (", and every path to the output leads through this dead layer" if severity == "error" else ""),
@@ -70,18 +75,33 @@ def dead(evidence: Evidence) -> Iterator[Found]:
         )
 
 
-def _countable(evidence: Evidence, site: Site) -> bool:
+def _rectifies(evidence: Evidence, site: Site) -> bool:
+    """A ReLU, or a clamp that shows by its values that it is one."""
     moments = site.forward
-    if site.op not in _RECTIFIERS or moments is None or not moments.units or site.index in evidence.graph.constant:
+    if moments is None or not moments.count or not site.shape or site.index in evidence.graph.constant:
         return False
-    if len(site.shape) == 3 and any(
-        evidence.graph.weights[i].family.startswith("conv") for i in weights_behind(evidence.graph, site.index)
-    ):
-        return False
-    return moments.count // moments.units >= DEAD_SAMPLES
+    return site.op in _RECTIFIERS or (site.op in _CLAMPS and moments.minimum == 0 and moments.zeros > 0)
 
 
-@rule("FWD205", "saturated-units", "warning", explains=("FWD201", "FWD203", "BWD301"))
+def _seen(evidence: Evidence, site: Site) -> int:
+    """How many samples and positions each unit sees."""
+    return evidence.forward(site.index).count // max(site.shape[_unit_axis(evidence, site)], 1)
+
+
+def _unit_axis(evidence: Evidence, site: Site) -> int:
+    """The axis of the units: the second where a convolution stands before it, else the last."""
+    behind = (evidence.graph.weights[i] for i in weights_behind(evidence.graph, site.index))
+    return 1 if len(site.shape) >= 4 or (len(site.shape) == 3 and any(w.family[:4] == "conv" for w in behind)) else -1
+
+
+def unit_axis(site: Site) -> int | None:
+    """The axis of the units that the moments of a site have counted; None where they have not."""
+    if site.op not in _RECTIFIERS:
+        return None
+    return 1 if len(site.shape) >= 4 else -1
+
+
+@rule("FWD205", "saturated-units", "warning", explains=("FWD201", "FWD203", "BWD301", "OPT805", "TRN"))
 def saturated(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Measures the share of entries of hidden tanh and sigmoid sites that lie in the flat part of the curve: beyond

@@ -12,7 +12,12 @@ from gainstage.check.findings import Found, Severity
 from gainstage.check.thresholds import IDENTICAL_ERROR, IDENTICAL_WARNING
 
 
-@rule("INI101", "identical-units", "error", explains=("INI102", "FWD", "BWD", "OUT"))
+@rule(
+    "INI101",
+    "identical-units",
+    "error",
+    explains=("INI102", "INI104", "INI105", "INI106", "FWD", "BWD", "OUT", "OPT805", "TRN"),
+)
 def identical(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Finds hidden weights whose output units start equal and receive equal gradients.
@@ -76,7 +81,12 @@ def _has_twins(parameter: Tensor, axis: int) -> bool:
     return bool(identical_units(parameter.detach(), None, axis))
 
 
-@rule("INI102", "constant-weight", "error", explains=("INI101", "FWD", "BWD", "OUT"))
+@rule(
+    "INI102",
+    "constant-weight",
+    "error",
+    explains=("INI101", "INI104", "INI105", "INI106", "FWD", "BWD", "OUT", "OPT805", "TRN"),
+)
 def constant(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Finds weights that are one number everywhere: zero weights that block all learning behind and before them, and
@@ -205,7 +215,7 @@ def _equal_parameters(evidence: Evidence) -> Iterator[list[str]]:
         if parameter.dim() < 2 or parameter.numel() <= 16:
             continue
         flat = parameter.detach().reshape(-1)
-        places = torch.linspace(0, len(flat) - 1, 16).long().to(flat.device)
+        places = torch.linspace(0, len(flat) - 1, 16, dtype=torch.float64).long().to(flat.device)
         sample = tuple(flat[places].tolist())
         if len(set(sample)) > 1:
             alike.setdefault((tuple(parameter.shape), parameter.dtype, sample), []).append(name)

@@ -1,0 +1,107 @@
+"""Which values a signal can take at all: the range of the functions behind it."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gainstage.signal._calls import DROPOUTS, ELEMENTWISE
+from gainstage.signal._graph import call_again
+
+if TYPE_CHECKING:
+    from gainstage.check.evidence import Evidence
+
+_WIDE = torch.logspace(-4, 4, 97, dtype=torch.float64)
+_ALL = torch.cat([-_WIDE.flip(0), torch.zeros(1, dtype=torch.float64), _WIDE])
+_UNIT = torch.linspace(0, 1, 101, dtype=torch.float64)
+_FURTHER = frozenset({"rdiv", "rtruediv", "rsub", "log_sigmoid"})  # elementwise, too: 1 / x, 1 - x
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The values that a signal can take.
+
+    Attributes:
+        low, high: bounds; infinite where there is none or where none is known.
+        site: the activation that sets them: the last site that is no view and no shift or scale by a number.
+        op: its operation; `""` where nothing bounds the signal.
+    """
+
+    low: float
+    high: float
+    site: int
+    op: str
+
+    @property
+    def width(self) -> float:
+        """Distance of the bounds."""
+        return self.high - self.low
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound on either side."""
+        return self.low > -inf or self.high < inf
+
+
+def reach(evidence: "Evidence", index: int) -> Reach:
+    """Walk back over elementwise functions to what they are functions of, and evaluate them on a wide grid."""
+    graph = evidence.graph
+    inner, source = _chain(evidence, index)
+    site = graph.sites[source]
+    points = _UNIT if site.op in ("softmax", "sigmoid") else -_ALL.abs() if site.op == "log_softmax" else _ALL
+    if site.op == "normalize":
+        points = 2 * _UNIT - 1
+    values: dict[int, Tensor] = {source: points}
+    for current in sorted(inner):
+        value = graph.evaluate(current, values)
+        if value is None and graph.sites[current].op in _FURTHER:
+            value = call_again(graph.sites[current], lambda ref: values[ref.site])
+        if value is None:
+            return Reach(-inf, inf, index, "")
+        values[current] = value
+    acts = [i for i in sorted(inner) if graph.sites[i].kind == "op" and not graph.transparent(i)]
+    op = graph.sites[acts[-1]].op if acts else site.op
+    low, high = _bounds(points, values.get(index, points))
+    if low == -inf and high == inf:
+        return Reach(low, high, index, "")
+    return Reach(low, high, acts[-1] if acts else source, op)
+
+
+def _chain(evidence: "Evidence", index: int) -> tuple[set[int], int]:
+    """The elementwise sites between a signal and the one site that it is a function of, and that site."""
+    graph = evidence.graph
+    inner: set[int] = set()
+    todo, ends = [index], set()
+    while todo:
+        current = todo.pop()
+        if current in inner or current in ends:
+            continue
+        site, reads = graph.sites[current], graph.data(current)
+        through = site.kind == "view" or site.op in DROPOUTS or graph.transparent(current)
+        through = through or site.op in ELEMENTWISE | _FURTHER
+        if through and reads and current not in graph.weights:
+            inner.add(current)
+            todo += [ref.site for ref in reads]
+        else:
+            ends.add(current)
+    if len(ends) == 1:
+        return inner, ends.pop()
+    return set(), index
+
+
+def _bounds(points: Tensor, values: Tensor) -> tuple[float, float]:
+    """Extremes of the values; infinite where they still move at the far ends of a wide grid."""
+    if points.numel() != values.numel():
+        return -inf, inf
+    values = values.flatten()
+    good = values[~values.isnan()]
+    if not good.numel():
+        return -inf, inf
+    low, high = float(good.min()), float(good.max())
+    if points is _UNIT or float(points.abs().max()) <= 1:
+        return low, high
+    near = values[(points.abs() <= 100) & ~values.isnan()]
+    slack = 1e-3 * max(1.0, float(near.abs().max()))
+    return (low if low > float(near.min()) - slack else -inf), (high if high < float(near.max()) + slack else inf)

@@ -1,0 +1,106 @@
+"""What the optimizer and the training step do, once a check."""
+
+from math import isfinite
+
+from torch.optim import Optimizer
+
+from gainstage.check._registry import NotMeasured
+from gainstage.check.evidence import Evidence
+from gainstage.check.probes.optimizer_step import OptimizerStep, optimizer_step
+from gainstage.check.probes.own_step import OwnStep, own_step
+
+
+def own(evidence: Evidence) -> OwnStep:
+    """What two calls of `train_step` did; ask as `evidence.once(own)`."""
+    if evidence.train_step is None:
+        raise NotMeasured("no train_step was given")
+    evidence.measured()
+    return own_step(evidence.model, evidence.train_step, evidence.optimizer, evidence.seed)
+
+
+def completed(evidence: Evidence) -> OwnStep:
+    """The same, where it did not raise."""
+    step = evidence.once(own)
+    if step.error:
+        raise NotMeasured(f"train_step raised {step.error}")
+    return step
+
+
+def optimizers(evidence: Evidence) -> tuple[Optimizer, ...]:
+    """The optimizers of this training: the given one, and those that made a step in `train_step`."""
+    found: tuple[Optimizer, ...] = () if evidence.optimizer is None else (evidence.optimizer,)
+    if evidence.train_step is not None:
+        found += evidence.once(own).optimizers
+    if not found:
+        raise NotMeasured("no optimizer was given, and train_step used none of torch's")
+    return tuple({id(optimizer): optimizer for optimizer in found}.values())
+
+
+def held(evidence: Evidence) -> set[int]:
+    """The identities of all tensors that the optimizers hold."""
+    return {id(p) for optimizer in optimizers(evidence) for group in optimizer.param_groups for p in group["params"]}
+
+
+def scheduled(optimizer: Optimizer) -> bool:
+    """Whether a schedule holds a learning rate below its base or peak at present."""
+    return any(
+        float(group["lr"]) < max(float(group.get("initial_lr", 0)), float(group.get("max_lr", 0)))
+        for group in optimizer.param_groups
+    )
+
+
+def stepping(evidence: Evidence, *, further: int = 0, patience: float = 0.0, factor: float = 1.0) -> OptimizerStep:
+    """The step that the optimizer would make on the example, as often and as long as asked.
+
+    The gradient is shortened as `train_step` shortens it, where it clips.
+    """
+    if evidence.optimizer is None and evidence.train_step is None:
+        raise NotMeasured("no optimizer was given")
+    evidence.backward_measured()
+    if evidence.tape.surrogate or evidence.tape.loss is None:
+        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
+    if not isfinite(evidence.tape.loss):
+        raise NotMeasured("the loss is not finite")
+    mine = {id(p) for p in evidence.trainable.values()}
+    found = [o for o in evidence.once(optimizers) if any(id(p) in mine for g in o.param_groups for p in g["params"])]
+    if len(found) != 1:
+        raise NotMeasured("no optimizer holds parameters of this model" if not found else "several optimizers step")
+    if all(float(group["lr"]) == 0 for group in found[0].param_groups) and scheduled(found[0]):
+        raise NotMeasured("the learning rate is 0 at present, by a schedule")
+    gradients = evidence.gradients
+    if evidence.train_step is not None:
+        first = evidence.once(own).calls[0]
+        if 0 < first.used < 0.99 * first.arrived:
+            gradients = {name: g * (first.used / first.arrived) for name, g in gradients.items()}
+    try:
+        return optimizer_step(
+            evidence.model,
+            evidence.example,
+            found[0],
+            gradients,
+            evidence.tape.loss,
+            target=evidence.target,
+            loss=evidence.loss,
+            seed=evidence.seed,
+            further=further,
+            patience=patience,
+            factor=factor,
+        )
+    except RuntimeError as error:
+        raise NotMeasured(f"the optimizer's step was not possible: {type(error).__name__}: {error}") from error
+
+
+def virtual(evidence: Evidence) -> OptimizerStep:
+    """One step of the optimizer on the example; ask as `evidence.once(virtual)`."""
+    return stepping(evidence)
+
+
+def asked(evidence: Evidence) -> None:
+    """Raise `NotMeasured` where no training was asked for or there is nothing to train on."""
+    if not evidence.train:
+        raise NotMeasured("it trains the model for some seconds: pass train=True (--train)")
+    evidence.backward_measured()
+    if evidence.tape.surrogate or evidence.tape.loss is None:
+        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
+    if not isfinite(evidence.tape.loss):
+        raise NotMeasured("the loss is not finite")

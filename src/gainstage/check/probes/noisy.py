@@ -1,0 +1,40 @@
+"""One forward pass with the dropout that is on in that mode, and the rates at which it dropped."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from gainstage.check.probes._quiet import _OFF
+from gainstage.signal._record import _eager
+from gainstage.signal._structure import call, tensors_in
+from gainstage.signal._undisturbed import undisturbed
+
+
+class _Watch(TorchFunctionMode):
+    """Notes the rate of every dropout that changes its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates: set[float] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in _OFF:
+            x, rate = (args[0] if args else kwargs["input"]), args[1] if len(args) > 1 else kwargs.get("p", 0.5)
+            if result is not x or kwargs.get("inplace"):
+                self.rates.add(float(rate))
+        return result
+
+
+def noisy(model: nn.Module, example: Any, *, training: bool, seed: int = 0) -> tuple[list[Tensor], set[float]]:
+    """The floating point tensors of the output in this mode, with dropout as it is, and the rates that were active.
+
+    A third of the cost of a pass forward and backward. Every module is put into the mode, and back afterwards.
+    """
+    watch = _Watch()
+    with undisturbed(model, seed=seed), _eager(model), watch, torch.no_grad():
+        model.train(training)
+        outputs = [y.detach().clone() for y in tensors_in(call(model, example)) if y.is_floating_point()]
+    return outputs, watch.rates

@@ -1,0 +1,67 @@
+"""The rule about the forget gates of LSTMs."""
+
+from collections.abc import Iterator
+
+from gainstage.check._recurrent import forget_gates
+from gainstage.check._registry import NotMeasured, rule
+from gainstage.check.evidence import Evidence
+from gainstage.check.findings import Found
+from gainstage.check.thresholds import FORGET_BIAS, FORGET_STEPS
+
+
+@rule("INI107", "forget-bias", "note")
+def forget(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Looks at the biases of the forget gates of each LSTM that runs over many steps.
+
+    ## Why is this bad?
+    At 0 the gate is half open: each step halves the cell's state and its gradient, so that after 30 steps 1e-9 is left.
+    At 1 it keeps 0.73 of it.
+
+    ## Known problems
+    A note: many LSTMs learn to remember from 0, only later. Short sequences are not judged.
+
+    ## Example
+    ```python
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = nn.LSTM(8, 32, batch_first=True), nn.Linear(32, 4)
+
+        def forward(self, x):
+            return self.head(self.rnn(x)[0][:, -1])
+
+    model, x = Last(), torch.randn(64, 50, 8)
+    ```
+
+    ## Use instead
+    ```python
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = nn.LSTM(8, 32, batch_first=True), nn.Linear(32, 4)
+
+        def forward(self, x):
+            return self.head(self.rnn(x)[0][:, -1])
+
+    model, x = Last(), torch.randn(64, 50, 8)
+    gs.initialize(model, x)
+    ```
+
+    ## References
+    Jozefowicz, Zaremba, Sutskever, *An Empirical Exploration of Recurrent Network Architectures*, ICML 2015, section 3.
+    """
+    evidence.measured()
+    gates = list(forget_gates(evidence))
+    if not gates:
+        raise NotMeasured("no trainable nn.LSTM with biases")
+    for gate in gates:
+        if gate.steps >= FORGET_STEPS and abs(gate.bias) < FORGET_BIAS:
+            yield Found(
+                "note",
+                gate.path or "the model",
+                measured=f"the forget gates' bias is {gate.bias:.2g} on average, over {gate.steps} steps",
+                expected="about 1",
+                message=f"a gate at one half keeps 2^-{gate.steps} of the cell's state and gradient",
+                fix=evidence.fix("start the forget gates at 1: gs.initialize(model, example)", gate.names),
+            )

@@ -1,0 +1,199 @@
+"""Rules about what a training loop does around its steps: modes, clipping, schedules."""
+
+from collections.abc import Iterator
+
+from gainstage.check._registry import NotMeasured, rule
+from gainstage.check._steps import completed
+from gainstage.check.evidence import Evidence
+from gainstage.check.findings import Found
+from gainstage.check.thresholds import CLIPPED, RATE_FALL
+
+
+@rule("OPT809", "training-in-eval-mode", "warning")
+def evaluating(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Looks in which mode the model's dropout and batch normalization are when `train_step` runs it.
+
+    ## Why is this bad?
+    In evaluation mode dropout does nothing and batch normalization uses statistics that are never updated: at the start
+    those are 0 and 1, whatever the data.
+
+    ## Known problems
+    Some layers in evaluation mode (a frozen backbone) are not reported. If the model is in evaluation mode before and
+    `train_step` leaves it there, this is a note: `model.train()` may be called elsewhere.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train_step():
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            model(x)
+        return value
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train_step():
+        model.train()
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            model(x)
+        return value
+    ```
+
+    ## References
+    PyTorch documentation, `torch.nn.Module.train`.
+    """
+    step = evidence.once(completed)
+    modes = [call.evaluating for call in step.calls]
+    if modes[-1] is None:
+        raise NotMeasured("train_step does not call the model itself")
+    if not modes[-1]:
+        return
+    yield Found(
+        "warning" if step.was_training else "note",
+        "train_step",
+        measured="every dropout and batch normalization is in evaluation mode"
+        + (" from the second call on" if not modes[0] else ""),
+        expected="training mode",
+        message="train_step leaves the model in evaluation mode"
+        if step.was_training
+        else "the model is in evaluation mode, and train_step does not change that",
+        fix=evidence.fix("call model.train() at the beginning of every training step", []),
+    )
+
+
+@rule("OPT813", "clipped-gradient", "note")
+def clipped(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Compares the norm of the gradient that arrives with that of the gradient that the optimizer uses in `train_step`.
+
+    ## Why is this bad?
+    Clipping that cuts every gradient down a hundredfold is a change of the learning rate rather than a guard against
+    rare large ones.
+
+    ## Known problems
+    Two steps at the start are seen; gradients often shrink later. Optimizers that divide by the gradient's size (Adam)
+    hardly notice, so this is a note.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train_step():
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+        optimizer.step()
+        return value
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train_step():
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return value
+    ```
+
+    ## References
+    Pascanu, Mikolov, Bengio, *On the Difficulty of Training Recurrent Neural Networks*, ICML 2013.
+    """
+    calls = [call for call in evidence.once(completed).calls if call.stepped]
+    if not calls:
+        raise NotMeasured("train_step uses no optimizer of torch's")
+    if all(call.used and call.arrived > CLIPPED * call.used for call in calls):
+        first = calls[0]
+        yield Found(
+            "note",
+            "train_step",
+            measured=f"a gradient of norm {first.arrived:.3g} is cut down to {first.used:.3g}, in {len(calls)} steps "
+            f"of {len(calls)}",
+            expected=f"less than {CLIPPED:.0f} times smaller",
+            message="clipping always bites: the learning rate is in effect "
+            f"{first.arrived / first.used:,.0f} times smaller where the optimizer does not rescale gradients",
+            fix=evidence.fix(f"clip at about {first.arrived:.1g}, and set the step by the learning rate", []),
+        )
+
+
+@rule("OPT816", "falling-rate", "warning", explains=("OPT805",))
+def falling(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Compares the learning rates of two calls of `train_step` in a row.
+
+    ## Why is this bad?
+    A schedule that is meant for epochs (`StepLR`, `ExponentialLR`) and stepped after every batch brings the learning
+    rate down to nothing within the first hundred batches.
+
+    ## Known problems
+    Two steps are seen: a schedule that falls later is not.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.9)
+
+    def train_step():
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        optimizer.step()
+        schedule.step()
+        return value
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.999)
+
+    def train_step():
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        optimizer.step()
+        schedule.step()
+        return value
+    ```
+
+    ## References
+    PyTorch documentation, `torch.optim`, *How to adjust learning rate*.
+    """
+    rates = [call.rates for call in evidence.once(completed).calls if call.rates]
+    if len(rates) < 2 or len(rates[0]) != len(rates[1]):
+        raise NotMeasured("train_step does not step the same optimizers twice")
+    falls = [(a, b, b / a) for a, b in zip(*rates[:2], strict=True) if a > 0]
+    if falls and (worst := min(falls, key=lambda fall: fall[2]))[2] < RATE_FALL:
+        yield Found(
+            "warning",
+            "train_step",
+            measured=f"the learning rate falls from {worst[0]:.3g} to {worst[1]:.3g} within one step",
+            expected=f"above {RATE_FALL:g} of it",
+            message=f"at this pace it is {worst[2] ** 100:.0e} of its start after 100 steps: "
+            "the schedule is stepped once a batch",
+            fix=evidence.fix("step the schedule once an epoch, or give it the number of steps", []),
+        )

@@ -1,0 +1,204 @@
+"""Rules about the settings of the optimizer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from gainstage.check._registry import NotMeasured, rule
+from gainstage.check._steps import optimizers, virtual
+from gainstage.check.evidence import Evidence
+from gainstage.check.findings import Found, Severity
+from gainstage.check.thresholds import BETA_HIGH, EPSILON_NOTE, EPSILON_WARNING, SQUARES_HIGH, SQUARES_LOW
+
+
+@rule("OPT810", "decayed-vectors", "note")
+def decayed(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Counts the normalization scales and shifts and the biases under weight decay.
+
+    ## Why is this bad?
+    Decay pulls a normalization's scale towards 0, which turns its layer off, and gives nothing in return: these vectors
+    do not overfit. Most recipes for transformers leave them out; many for ResNets do not.
+
+    ## Known problems
+    The effect is small at usual strengths, hence a note.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.LayerNorm(64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.LayerNorm(64), nn.ReLU(), nn.Linear(64, 4))
+    weights = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": weights, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    ```
+
+    ## References
+    He et al., *Bag of Tricks for Image Classification with Convolutional Neural Networks*, CVPR 2019, section 3.1.
+    """
+    decay = {
+        id(p): float(group["weight_decay"])
+        for optimizer in evidence.once(optimizers)
+        for group in optimizer.param_groups
+        if group.get("weight_decay")
+        for p in group["params"]
+    }
+    if not decay:
+        raise NotMeasured("no weight decay is set")
+    scales = {name for slots in evidence.graph.norm_calls.values() for name in slots.values()}
+    names = [n for n, p in evidence.trainable.items() if id(p) in decay and (n in scales or n.endswith("bias"))]
+    if names:
+        norms = [n for n in names if n in scales]
+        strongest = max(decay[id(evidence.trainable[n])] for n in names)
+        yield Found(
+            "note",
+            (norms or names)[0],
+            measured=f"weight decay {strongest:g} on {len(norms)} scales and shifts of normalizations and "
+            f"{len(names) - len(norms)} biases",
+            expected="none on vectors",
+            message="decay pulls them to 0 and regularizes nothing",
+            fix=evidence.fix('put parameters of one axis in a group of their own: {"weight_decay": 0.0}', []),
+        )
+
+
+@rule("OPT811", "epsilon", "note", explains=("OPT805", "OPT806", "OPT815"))
+def epsilon(evidence: Evidence) -> Iterator[Found]:
+    r"""## What it does
+    Compares the `eps` of Adam and its relatives with the gradients that it is added to, $\sqrt{v} + \epsilon$, and
+    looks whether it is rounded to 0 in the precision of the parameters.
+
+    ## Why is this bad?
+    Where most gradients are far below `eps`, the optimizer does not rescale them: the step is that of plain gradient
+    descent at rate lr / eps. Where `eps` is rounded to 0, as 1e-8 is in float16, an entry whose squared gradient is 0
+    divides by 0.
+
+    ## Known problems
+    A large `eps` is sometimes chosen on purpose, hence a note unless nearly all gradients are below a tenth of it.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1.0)
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-8)
+    ```
+
+    ## References
+    Kingma, Ba, *Adam*, ICLR 2015; Wortsman et al., *Small-Scale Proxies for Large-Scale Transformer Training
+    Instabilities*, 2023, section 3.4 (epsilon against the gradient).
+    """
+    evidence.backward_measured()
+    if evidence.tape.surrogate:
+        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
+    of: dict[int, float] = {
+        id(p): float(group["eps"])
+        for optimizer in evidence.once(optimizers)
+        for group in optimizer.param_groups
+        if isinstance(group.get("eps"), float | int) and ("betas" in group or "alpha" in group)
+        for p in group["params"]
+    }
+    held = {name: of[id(p)] for name, p in evidence.trainable.items() if id(p) in of and name in evidence.gradients}
+    if not held:
+        raise NotMeasured("the optimizer has no eps")
+    rounded = [n for n, eps in held.items() if eps and torch.tensor(eps).to(evidence.trainable[n].dtype) == 0]
+    if rounded:
+        broken = not all(move.finite for move in evidence.once(virtual).moves.values())
+        yield Found(
+            "error" if broken else "warning",
+            rounded[0],
+            measured=f"eps={held[rounded[0]]:g} is 0 in {str(evidence.trainable[rounded[0]].dtype)[6:]}"
+            + (", and after one step parameters are NaN or infinite" if broken else ""),
+            expected="an eps that the precision of the parameters can hold",
+            message="an entry whose squared gradient is rounded to 0 divides by 0",
+            fix=evidence.fix("keep the parameters in float32, under autocast, or set eps=1e-4", []),
+        )
+        return
+    far, below, total = _below(evidence, held)
+    if not total or below < EPSILON_NOTE * total:
+        return
+    severity: Severity = "warning" if far > EPSILON_WARNING * total else "note"
+    worst = max(held.values())
+    yield Found(
+        severity,
+        next(name for name, eps in held.items() if eps == worst),
+        measured=f"{below / total:.0%} of the gradient's entries are below eps={worst:g}, {far / total:.0%} below a "
+        "tenth of it",
+        expected=f"less than {EPSILON_NOTE:.0%} below eps",
+        message="the optimizer does not rescale these gradients: its step is far smaller than the learning rate says",
+        fix=evidence.fix("lower eps to 1e-8, or average less: a loss that is divided twice has tiny gradients", []),
+    )
+
+
+def _below(evidence: Evidence, held: dict[str, float]) -> tuple[float, float, float]:
+    """How many entries that are not 0 are below a tenth of eps, below eps, and are there at all."""
+    rows = []
+    for name, eps in held.items():
+        size = evidence.gradients[name].to_dense().abs()
+        rows.append(torch.stack([((size > 0) & (size < limit)).sum() for limit in (eps / 10, eps, torch.inf)]).cpu())
+    far, below, total = torch.stack(rows).sum(0).tolist()
+    return far, below, total
+
+
+@rule("OPT812", "unusual-momentum", "note")
+def momentum(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Looks at `betas` and `momentum`.
+
+    ## Why is this bad?
+    Momentum of 1 or more never forgets: a constant gradient is summed up for ever. A second beta far below 0.9 follows
+    single batches, one near 1 reacts after thousands of steps; swapped betas do both.
+
+    ## Known problems
+    A setting, not a measurement, hence a note.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.999, 0.9))
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.999))
+    ```
+
+    ## References
+    Kingma, Ba, *Adam*, ICLR 2015; Sutskever et al., *On the Importance of Initialization and Momentum*, ICML 2013.
+    """
+    groups = [group for optimizer in evidence.once(optimizers) for group in optimizer.param_groups]
+    judged = [group for group in groups if "betas" in group or "momentum" in group]
+    if not judged:
+        raise NotMeasured("the optimizer has no momentum")
+    for said in dict.fromkeys(text for group in judged for text in _unusual(group)):
+        yield Found(
+            "note",
+            "optimizer",
+            measured=said,
+            expected=f"momentum and the first beta up to {BETA_HIGH:g}, the second from {SQUARES_LOW:g} to "
+            f"{SQUARES_HIGH:g}",
+            message="averages over the last 1 / (1 - beta) steps",
+            fix=evidence.fix("momentum=0.9, betas=(0.9, 0.999) are the usual start", []),
+        )
+
+
+def _unusual(group: dict[str, Any]) -> list[str]:
+    found = []
+    if group.get("momentum", 0) > BETA_HIGH:
+        found.append(f"momentum={group['momentum']:g}")
+    betas = group.get("betas")
+    if isinstance(betas, tuple | list) and len(betas) >= 2:
+        first, second = float(betas[0]), float(betas[1])
+        if first > BETA_HIGH or not SQUARES_LOW <= second <= SQUARES_HIGH:
+            found.append(f"betas=({first:g}, {second:g})")
+    return found

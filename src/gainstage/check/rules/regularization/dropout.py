@@ -1,0 +1,174 @@
+"""Rules about dropout: its rate, its place, and whether evaluation mode switches it off."""
+
+from collections.abc import Iterator
+
+from gainstage.check._dropout import Drop, drops, ends_at_output, in_evaluation
+from gainstage.check._registry import NotMeasured, rule
+from gainstage.check.evidence import Evidence
+from gainstage.check.findings import Found, Severity
+from gainstage.check.thresholds import (
+    DROPOUT_CHANGE,
+    DROPOUT_HIGH,
+    DROPOUT_KEPT_ERROR,
+    DROPOUT_KEPT_WARNING,
+    DROPOUT_WARNING,
+)
+
+
+@rule("REG701", "dropout-rate", "warning")
+def rate(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Looks at every active dropout: its rate, and how many units a sample keeps on average.
+
+    ## Why is this bad?
+    Of a layer that keeps a handful of units the next one reads mostly noise: on digits two layers of 64 units learn to
+    0.96, 0.82 at a rate of 0.8, and 0.08, less than chance, at 0.95. The usual reason is a rate that was meant as the
+    share to *keep* (`keep_prob` of TensorFlow 1).
+
+    ## Known problems
+    One dropout of 0.8 before the output head of a wide network (TSN) does little harm, and is a note.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.9), nn.Linear(64, 4))
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 4))
+    ```
+
+    ## References
+    Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, JMLR 2014, section 7.3
+    (the best rates of hidden units lie between 0.2 and 0.6).
+    """
+    for drop in _active(evidence):
+        if drop.rate < DROPOUT_HIGH:
+            continue
+        kept = (1 - drop.rate) * drop.units
+        severity: Severity = "note"
+        if drop.rate >= DROPOUT_WARNING or kept < DROPOUT_KEPT_WARNING:
+            severity = "error" if kept < DROPOUT_KEPT_ERROR and evidence.cut(drop.site.index) else "warning"
+        yield Found(
+            severity,
+            drop.site.name,
+            measured=f"rate {drop.rate:g}: of {drop.units} units a sample keeps {kept:.3g}",
+            expected=f"a rate below {DROPOUT_HIGH:g}; hidden layers use 0.1 to 0.5",
+            message="nothing passes in training"
+            if drop.rate == 1
+            else "what is kept is multiplied by "
+            f"{1 / (1 - drop.rate):.3g}, and the next layer reads mostly the noise of the choice",
+            fix=evidence.fix(f"p is the share to drop: write p={1 - drop.rate:.2g} if {drop.rate:g} was to keep", []),
+        )
+
+
+@rule("REG702", "dropout-on-output", "warning", explains=("REG701",))
+def output(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Finds dropout between the last weight and the loss: it works on the logits or predictions themselves.
+
+    ## Why is this bad?
+    In training each prediction is 0 with the dropout's rate, and too large by 1 / (1 - p) otherwise. No weight can
+    make that right: a regression cannot come below `p` times the mean square of its targets, and a classifier's
+    loss counts logits that are not there.
+
+    ## Known problems
+    Judged only where the loss is known. Classifiers still learn (digits, 300 steps: 0.95 with and without), so there
+    it is a note; regressions do not reach their targets: a warning.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4), nn.Dropout(0.5))
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 4))
+    ```
+
+    ## References
+    Srivastava et al., *Dropout*, JMLR 2014: dropout is for the units that are read, not for the outputs.
+    """
+    active = _active(evidence)
+    if evidence.tape.surrogate or evidence.tape.loss is None:
+        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
+    for drop in active:
+        if ends_at_output(evidence, drop):
+            classes = any(s.op in _CLASSIFYING for s in evidence.tape.sites)
+            yield Found(
+                "note" if classes and drop.rate < DROPOUT_WARNING else "warning",
+                drop.site.name,
+                measured=f"each output is dropped with probability {drop.rate:g}",
+                expected="no dropout behind the output head",
+                message=f"in training the loss sees outputs that are 0 or {1 / max(1 - drop.rate, 1e-9):.3g} times "
+                "too large, which no weight can correct",
+                fix=evidence.fix("move this dropout in front of the output head", []),
+            )
+
+
+_CLASSIFYING = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
+
+
+@rule("REG703", "dropout-in-evaluation", "warning")
+def evaluation(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Where dropout is not a layer of `torch.nn`, runs the model in evaluation mode with and without it, from the same
+    random state, and compares the outputs.
+
+    ## Why is this bad?
+    `F.dropout(x, p)` drops whenever it is called; `model.eval()` does not reach it. Predictions are then random and
+    worse than the model.
+
+    ## Known problems
+    Monte Carlo dropout does this on purpose: ignore the rule there.
+
+    ## Example
+    ```python
+    class Careless(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(8, 64), nn.Linear(64, 4)
+
+        def forward(self, x):
+            return self.second(F.dropout(torch.relu(self.first(x)), 0.5))
+
+    model = Careless()
+    ```
+
+    ## Use instead
+    ```python
+    class Careful(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(8, 64), nn.Linear(64, 4)
+
+        def forward(self, x):
+            return self.second(F.dropout(torch.relu(self.first(x)), 0.5, training=self.training))
+
+    model = Careful()
+    ```
+
+    ## References
+    PyTorch documentation, `torch.nn.functional.dropout`: `training` is True by default.
+    """
+    _active(evidence)
+    unsteady = evidence.once(in_evaluation)
+    if unsteady is None or unsteady.change < DROPOUT_CHANGE:
+        return
+    yield Found(
+        "warning",
+        unsteady.drops[0].site.name,
+        measured=f"in evaluation mode dropout of {unsteady.drops[0].rate:g} changes the outputs by "
+        f"{unsteady.change:.2g} of their differences between samples",
+        expected="no change: dropout is for training",
+        message="a functional dropout is always on, so predictions are random",
+        fix=evidence.fix("write F.dropout(x, p, training=self.training), or use nn.Dropout(p)", []),
+    )
+
+
+def _active(evidence: Evidence) -> list[Drop]:
+    evidence.measured()
+    found = evidence.once(drops)
+    if not found:
+        raise NotMeasured("no dropout is switched on in this pass")
+    return found

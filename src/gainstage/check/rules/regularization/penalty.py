@@ -1,0 +1,59 @@
+"""The rule about penalties on the weights."""
+
+from collections.abc import Iterator
+
+from gainstage.check._penalty import of_loss, of_optimizer
+from gainstage.check._registry import NotMeasured, rule
+from gainstage.check.evidence import Evidence
+from gainstage.check.findings import Found
+from gainstage.check.thresholds import PENALTY_ERROR, PENALTY_RATE, PENALTY_WARNING
+
+
+@rule("REG704", "drowning-penalty", "error")
+def penalty(evidence: Evidence) -> Iterator[Found]:
+    r"""## What it does
+    Compares the gradient of a penalty on the weights with the gradient of the data: the L2 weight decay of an optimizer
+    that adds it to the gradient, $\lambda \lVert w \rVert$, and terms of the loss that depend on weights only.
+
+    ## Why is this bad?
+    Where the penalty pulls harder than the data, the weights go to zero and the outputs to a constant, whatever the
+    labels say.
+
+    ## Known problems
+    Decoupled weight decay (AdamW) is multiplied by the learning rate and not judged. A decay below 0.01 takes hundreds
+    of steps to show, and is not reported: data gradients of a trained model may be that small.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.5)
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=5e-4)
+    ```
+
+    ## References
+    Krogh, Hertz, *A Simple Weight Decay Can Improve Generalization*, NeurIPS 1991.
+    """
+    evidence.backward_measured()
+    if evidence.tape.surrogate:
+        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
+    pulls = [pull for pull in (of_optimizer(evidence), evidence.once(of_loss)) if pull is not None]
+    if not pulls:
+        raise NotMeasured("the loss holds no penalty on weights, and no optimizer with L2 weight decay was given")
+    for pull in pulls:
+        if pull.rate < PENALTY_RATE or pull.ratio < PENALTY_WARNING:
+            continue
+        yield Found(
+            "error" if pull.ratio > PENALTY_ERROR else "warning",
+            pull.where,
+            measured=f"the penalty's gradient is {pull.penalty:.3g}, that of the data {pull.data:.3g}: "
+            f"ratio {pull.ratio:.3g}",
+            expected=f"a ratio below {PENALTY_WARNING:g}, usually about 0.01",
+            message=f"the penalty acts like a weight decay of {pull.rate:.2g} and pulls harder than the data: "
+            "the weights go to zero",
+            fix=evidence.fix(f"divide it by {max(10.0, 100 * pull.ratio):.0f} or more", []),
+        )

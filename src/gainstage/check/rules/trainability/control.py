@@ -1,0 +1,112 @@
+"""The rule that compares real labels with shuffled ones."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from gainstage.check._registry import NotMeasured, rule
+from gainstage.check._steps import asked
+from gainstage.check.evidence import Evidence
+from gainstage.check.findings import Found
+from gainstage.check.probes._quiet import Quiet
+from gainstage.check.probes.training import rows_of, train
+from gainstage.check.thresholds import CONTROL_ERRORS, CONTROL_SAMPLES, CONTROL_STEPS
+from gainstage.signal._structure import call, tensors_in
+
+SECONDS = 3.0  # for each of at most three runs
+
+
+@rule("TRN902", "no-better-than-shuffled", "note")
+def shuffled(evidence: Evidence) -> Iterator[Found]:
+    """## What it does
+    Trains on half of the example for 50 steps of Adam, once with its labels and twice with shuffled ones, and compares
+    the accuracy on the other half.
+
+    ## Why is this bad?
+    Labels that follow from the inputs are predicted better than shuffled ones. If not, they may have come apart from
+    the inputs: shuffled on their own, sorted, or taken from another split.
+
+    ## Known problems
+    Hard tasks show nothing in 50 steps on half a batch, hence a note; a batch of a few hundred samples tells more. Only
+    for one label of a class for each sample.
+
+    ## Example
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    ```
+
+    ## Use instead
+    ```python
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 4))
+    y = x[:, :4].argmax(1)
+    ```
+
+    ## References
+    Zhang et al., *Understanding Deep Learning Requires Rethinking Generalization*, ICLR 2017; Adebayo et al., *Sanity
+    Checks for Saliency Maps*, NeurIPS 2018 (the label control).
+    """
+    asked(evidence)
+    batch, target = evidence.tape.batch, evidence.target
+    if not isinstance(target, Tensor) or target.dtype != torch.int64 or batch is None or target.shape != (batch,):
+        raise NotMeasured("the target is not one label for each sample")
+    if batch < CONTROL_SAMPLES:
+        raise NotMeasured(f"fewer than {CONTROL_SAMPLES:.0f} samples to split into halves")
+    generator = torch.Generator().manual_seed(evidence.seed)
+    order = torch.randperm(batch, generator=generator)
+    halves = order[: batch // 2], order[batch // 2 :]
+    scores = [_score(evidence, halves, target)]
+    for _ in range(2):
+        labels = target.clone()
+        mixed = halves[0][torch.randperm(len(halves[0]), generator=generator)]
+        labels[halves[0]] = target[mixed]
+        scores.append(_score(evidence, halves, labels))
+    share = torch.unique(target, return_counts=True)[1].max().item() / batch
+    error = (share * (1 - share) / len(halves[1])) ** 0.5
+    control = sum(scores[1:]) / 2
+    if share < 1 and scores[0] <= max(control, share) + CONTROL_ERRORS * error:
+        yield Found(
+            "note",
+            "target",
+            measured=f"trained on half of the batch, the model predicts {scores[0]:.0%} of the other half's labels; "
+            f"with shuffled labels {control:.0%}",
+            expected=f"above {max(control, share) + CONTROL_ERRORS * error:.0%}: chance and "
+            f"{CONTROL_ERRORS:.0f} standard errors",
+            message="nothing shows that these labels belong to these inputs; on a hard task that is no surprise",
+            fix=evidence.fix("look at some samples beside their labels; give a larger batch", []),
+        )
+
+
+def _score(evidence: Evidence, halves: tuple[Tensor, Tensor], labels: Tensor) -> float:
+    """Accuracy on the second half, with the given labels on the first."""
+    batch = evidence.tape.batch
+    assert batch is not None
+    train_on, test_on = (rows_of(evidence.example, batch, half) for half in halves)
+    device = evidence.target.device
+
+    def accuracy() -> float:
+        with torch.no_grad(), Quiet():
+            evidence.model.eval()
+            output = next((y for y in tensors_in(call(evidence.model, test_on)) if y.dim() == 2), None)
+        if output is None or len(output) != len(halves[1]):
+            raise NotMeasured("the output has no row of class scores for each sample")
+        return float((output.argmax(1) == evidence.target[halves[1].to(device)]).float().mean())
+
+    try:
+        losses, found = train(
+            evidence.model,
+            train_on,
+            Adam(evidence.trainable.values(), lr=3e-3),
+            target=labels[halves[0].to(device)],
+            loss=evidence.loss,
+            steps=int(CONTROL_STEPS),
+            seconds=SECONDS,
+            seed=evidence.seed,
+            after=accuracy,
+        )
+    except RuntimeError as error:
+        raise NotMeasured(f"half of the batch cannot be trained on: {type(error).__name__}: {error}") from error
+    if len(losses) < CONTROL_STEPS:
+        raise NotMeasured(f"only {len(losses)} steps within {SECONDS:.0f} seconds")
+    return found
