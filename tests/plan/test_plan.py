@@ -222,3 +222,17 @@ def test_bad_json_is_refused() -> None:
         gs.Plan.from_json("{}")
     with pytest.raises(gs.GainstageError, match="version 9"):
         gs.Plan.from_json('{"version": 9}')
+
+
+def test_a_mask_that_comes_with_the_input_is_no_signal() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(torch.where(x[:, :1] > 0, torch.tanh(self.first(x)), torch.zeros(16)))
+
+    plan = gs.plan(Masked(), torch.randn(32, 8))
+    assert plan["first.weight"].role == "input weight into tanh"
+    assert plan["last.weight"].role == "output head"
