@@ -30,9 +30,11 @@ def check(
 ) -> Report:
     r"""Say what is wrong with a model at its start, with measured numbers, and what would repair it.
 
-    One forward and one backward pass are observed, with dropout switched off; where a parameter got no gradient, up to
-    two virtual steps show whether it will get one. The model is left exactly as it was. The cost is at most four
-    plain passes forward and backward, and about one and a half where every parameter gets a gradient.
+    One forward and one backward pass are observed, with dropout switched off; where a parameter got no gradient,
+    virtual steps (two, and up to six while each reaches more parameters) show whether it will get one; up to two plain
+    forward passes show what evaluation mode and other samples change. The model is left exactly as it was. That takes
+    one and a half to three plain passes forward and backward, about one more with an optimizer, and with a `train_step`
+    two of its calls besides.
 
     Args:
         model: any module that runs; it is run in the mode (train or eval) that it is in.
@@ -43,7 +45,8 @@ def check(
             without either, a surrogate makes gradients flow and rules about the loss stay silent.
         optimizer: over the model's parameters; lets the rules about the step (`OPT`) speak. It is left as it was.
         train_step: performs one real step of your own loop on `model`, with `optimizer` if that is given, and returns
-            its loss. It is run, and undone.
+            its loss. It is run twice (up to 16 times if it makes no step) and undone with all that it can reach:
+            parameters, optimizers, schedules, scalers, generators. Data that it draws from an iterator is gone.
         train: also run the rules that train the model for a few seconds (`TRN`), and undo it.
         select: run only the rules whose codes begin with one of these, e.g. `("INI", "FWD201")`.
         ignore: do not run the rules whose codes begin with one of these.

@@ -33,6 +33,7 @@ from gainstage.signal._functions import (
     version_of,
     writes,
 )
+from gainstage.signal._hints import hint
 from gainstage.signal._moments import collect, measure
 from gainstage.signal._objective import objective
 from gainstage.signal._structure import batch_size, call, describe, tensors_in, to_device_of
@@ -264,7 +265,8 @@ class _Recorder(TorchFunctionMode):
         except Exception as error:
             place = self.failed[1] if self.failed and self.failed[0] is error else ""
             place = place or (self.sites[-1].name if self.sites and phase == "loss" else type(self.model).__name__)
-            raise ForwardError(f"{what} raised at {place}: {type(error).__name__}: {error}") from error
+            said = f"{what} raised at {place}: {type(error).__name__}: {error}{hint(error)}"
+            raise ForwardError(said) from error
 
     def backward(self, total: Tensor) -> dict[str, Tensor]:
         """Run the backward pass; the gradients of the parameters by name."""

@@ -19,7 +19,8 @@ def undisturbed(model: nn.Module, *, seed: int = 0) -> Iterator["WriteGuard"]:
 
     Restored are the attributes and hooks of every module (so a counter, a cache or a replaced buffer comes back), the
     content of every buffer, gradients, `requires_grad`, and the random states of Python, NumPy, the CPU and every
-    initialized accelerator. Parameters are copied only when something is about to write to them: `WriteGuard.before_write`.
+    initialized accelerator. Parameters are copied only when something is about to write to them:
+    `WriteGuard.before_write`.
     """
     modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
     attributes = [(module, dict(module.__dict__), _containers(module)) for module in modules]

@@ -55,12 +55,12 @@ def decayed(evidence: Evidence) -> Iterator[Found]:
     names = [n for n, p in evidence.trainable.items() if id(p) in decay and (n in scales or n.endswith("bias"))]
     if names:
         norms = [n for n in names if n in scales]
+        counted = ((len(norms), "scales and shifts of normalizations"), (len(names) - len(norms), "biases"))
         strongest = max(decay[id(evidence.trainable[n])] for n in names)
         yield Found(
             "note",
             (norms or names)[0],
-            measured=f"weight decay {strongest:g} on {len(norms)} scales and shifts of normalizations and "
-            f"{len(names) - len(norms)} biases",
+            measured=f"weight decay {strongest:g} on " + " and ".join(f"{n} {what}" for n, what in counted if n),
             expected="none on vectors",
             message="decay pulls them to 0 and regularizes nothing",
             fix=evidence.fix('put parameters of one axis in a group of their own: {"weight_decay": 0.0}', []),
