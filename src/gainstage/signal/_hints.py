@@ -3,23 +3,37 @@
 import re
 
 _HINTS = (
-    (r"Target -?\d+ is out of bounds", "for C outputs the labels are 0 to C - 1: give the model as many outputs as there "
-     "are classes, or count the labels from 0 (ignore_index marks those to leave out)"),
-    (r"all elements of input should be between 0 and 1", "the model returns logits: use "
-     "binary_cross_entropy_with_logits, or end the model with a sigmoid"),
-    (r"all elements of target should be between 0 and 1", "a binary cross-entropy compares with 0 or 1: divide labels "
-     "of 0 and 255 by 255, and for more than two classes use cross_entropy with one output a class"),
-    (r"[Tt]arget size \(torch\.Size.*(different to|must be the same as) the input size|must be the same as input size",
-     "output and target need one shape: target.unsqueeze(1) or output.squeeze(1)"),
+    (
+        r"Target -?\d+ is out of bounds",
+        "for C outputs the labels are 0 to C - 1: give the model as many outputs as there are classes, or count the "
+        "labels from 0 (ignore_index marks those to leave out)",
+    ),
+    (
+        r"all elements of input should be between 0 and 1",
+        "the model returns logits: use binary_cross_entropy_with_logits, or end the model with a sigmoid",
+    ),
+    (
+        r"all elements of target should be between 0 and 1",
+        "a binary cross-entropy compares with 0 or 1: divide labels "
+        "of 0 and 255 by 255, and for more than two classes use cross_entropy with one output a class",
+    ),
+    (
+        r"[Tt]arget size \(torch\.Size.*(different to|must be the same as) the input size|must be the same as input size",
+        "output and target need one shape: target.unsqueeze(1) or output.squeeze(1)",
+    ),
     (r"expected target dtype to be Long", "class labels are whole numbers: target.long()"),
-    (r"multi-target not supported", "cross_entropy takes labels of shape [N], or one row of probabilities a sample: "
-     "target.squeeze(1)"),
+    (
+        r"multi-target not supported",
+        "cross_entropy takes labels of shape [N], or one row of probabilities a sample: target.squeeze(1)",
+    ),
     (r"result type Float can't be cast", "this loss takes numbers: target.float()"),
     (r"index out of range in self", "a token id is not below the size of the embedding's table"),
     (r"must have the same dtype, but got (Double|Long|Int|Byte) and Float", "the weights are float32: x.float()"),
-    (r"expected input\[.*\] to have \d+ channels", "images are [N, C, H, W]: x.movedim(-1, 1) for channels on the last "
-     "axis"),
-)  # fmt: skip
+    (
+        r"expected input\[.*\] to have \d+ channels",
+        "images are [N, C, H, W]: x.movedim(-1, 1) for channels on the last axis",
+    ),
+)
 
 
 def hint(error: BaseException) -> str:
