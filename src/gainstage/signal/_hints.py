@@ -18,7 +18,7 @@ _HINTS = (
         "of 0 and 255 by 255, and for more than two classes use cross_entropy with one output a class",
     ),
     (
-        r"[Tt]arget size \(torch\.Size.*(different to|must be the same as) the input size|must be the same as input size",
+        r"[Tt]arget size \(torch\.Size.*(different to|the same as|same as) (the )?input size",
         "output and target need one shape: target.unsqueeze(1) or output.squeeze(1)",
     ),
     (r"expected target dtype to be Long", "class labels are whole numbers: target.long()"),
