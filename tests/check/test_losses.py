@@ -12,10 +12,10 @@ from faulty_output import dense
 from torch import Tensor, nn
 
 import gainstage as gs
-from gainstage.check._losses import comparisons, swapped_comparisons
-from gainstage.check._reach import reach
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.losses import comparisons, swapped_comparisons
+from gainstage.check.facts.reach import reach
 
 N = 32
 Function = Callable[[Tensor], Tensor]

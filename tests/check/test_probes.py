@@ -15,8 +15,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPl
 
 import gainstage as gs
 from gainstage.check._registry import NotMeasured
-from gainstage.check._steps import own, stepping
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.steps import own, stepping
 from gainstage.check.probes._quiet import Quiet
 from gainstage.check.probes.attention import sharpness
 from gainstage.check.probes.redraw import independent

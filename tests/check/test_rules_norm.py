@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import gainstage as gs
-from gainstage.check._dropblock import delivered
-from gainstage.check._dropout import drops, in_evaluation
-from gainstage.check._norms import norms, unit_axis
-from gainstage.check._penalty import of_loss, of_optimizer
-from gainstage.check._recurrent import forget_gates
-from gainstage.check._running import gap, in_training
-from gainstage.check._scale import scales
-from gainstage.check._signal import cuts
-from gainstage.check._symptoms import symptoms
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.dropblock import delivered
+from gainstage.check.facts.dropout import drops, in_evaluation
+from gainstage.check.facts.norms import norms, unit_axis
+from gainstage.check.facts.penalty import of_loss, of_optimizer
+from gainstage.check.facts.recurrent import forget_gates
+from gainstage.check.facts.running import gap, in_training
+from gainstage.check.facts.scale import scales
+from gainstage.check.facts.signal import cuts
+from gainstage.check.facts.symptoms import symptoms
 
 
 def evidence_of(subject: gs.Subject) -> Evidence:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.check._registry import NotMeasured
-from gainstage.check._weights import Weight, weights_of
+from gainstage.check.facts.weights import Weight, weights_of
 from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
 from gainstage.check.probes.virtual_step import negligible

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._later import gradient_norm_later
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._weights import Weight
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.later import gradient_norm_later
+from gainstage.check.facts.weights import Weight
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import (
     GRADIENT_DEPTH,

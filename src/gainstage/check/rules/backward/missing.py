@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._outputs import at_output, softmax_axis
 from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.outputs import at_output, softmax_axis
 from gainstage.check.findings import Found, Severity
 from gainstage.check.thresholds import UNTRAINED_ERROR
 

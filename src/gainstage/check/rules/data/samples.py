@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from gainstage.check._modes import in_eval
-from gainstage.check._outputs import EFFECTS, SOFTMAX
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.modes import in_eval
+from gainstage.check.facts.outputs import EFFECTS, SOFTMAX
 from gainstage.check.findings import Fix, Found
 from gainstage.check.probes.first_change import first_change
 from gainstage.check.probes.others_changed import others_changed

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from gainstage.check._inputs import Entrance, entrances
-from gainstage.check._losses import comparisons, heard_loss, plain_steps
-from gainstage.check._outputs import EFFECTS
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._symptoms import harm
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.inputs import Entrance, entrances
+from gainstage.check.facts.losses import comparisons, heard_loss, plain_steps
+from gainstage.check.facts.outputs import EFFECTS
+from gainstage.check.facts.symptoms import harm
 from gainstage.check.findings import Fix, Found, Severity
 from gainstage.check.probes.listen import listen
 from gainstage.check.thresholds import (

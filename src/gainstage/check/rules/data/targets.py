@@ -5,11 +5,11 @@ from math import inf
 
 import torch
 
-from gainstage.check._losses import Comparison, comparisons, only, plain_step
-from gainstage.check._outputs import EFFECTS
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._targets import step_of
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.losses import Comparison, comparisons, only, plain_step
+from gainstage.check.facts.outputs import EFFECTS
+from gainstage.check.facts.targets import step_of
 from gainstage.check.findings import Fix, Found
 from gainstage.check.probes.virtual_step import STEP
 from gainstage.check.thresholds import (

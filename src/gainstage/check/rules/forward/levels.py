@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._later import ratio_later
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence, finite
+from gainstage.check.facts.later import ratio_later
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import (
     COLLAPSE_ERROR,

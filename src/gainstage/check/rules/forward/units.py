@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._signal import weights_behind
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.signal import weights_behind
 from gainstage.check.findings import Found, Severity
 from gainstage.check.probes.dead_units import dead_units
 from gainstage.check.thresholds import DEAD_SAMPLES, DEAD_SHARE, DEAD_UNITS, SATURATED_ERROR, SATURATED_WARNING

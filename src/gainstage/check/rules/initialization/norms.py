@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._signal import cuts
-from gainstage.check._symptoms import severity
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.signal import cuts
+from gainstage.check.facts.symptoms import severity
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import DRAWN_DEPTH, DRAWN_ENTRIES
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._recurrent import forget_gates
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.recurrent import forget_gates
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import FORGET_BIAS, FORGET_STEPS
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from math import log, sqrt
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._scale import Scale, laws_of, scales, stored_fans
-from gainstage.check._signal import cuts
-from gainstage.check._symptoms import harm, severity
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.scale import Scale, laws_of, scales, stored_fans
+from gainstage.check.facts.signal import cuts
+from gainstage.check.facts.symptoms import harm, severity
 from gainstage.check.findings import Finding, Found
 from gainstage.check.thresholds import FAN_ENTRIES, FAN_FACTOR, SCALE_LARGE, SCALE_SMALL
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from math import log, sqrt
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._symptoms import harm
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.symptoms import harm
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import TIED_LOGITS
 

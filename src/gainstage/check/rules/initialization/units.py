@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gainstage.check._registry import rule
-from gainstage.check._weights import Weight, identical_units
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.weights import Weight, identical_units
 from gainstage.check.findings import Found, Severity
 from gainstage.check.thresholds import IDENTICAL_ERROR, IDENTICAL_WARNING
 

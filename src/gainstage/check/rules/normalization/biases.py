@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._norms import norms
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.norms import norms
 from gainstage.check.findings import Found
 from gainstage.signal import Site
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._running import batches_seen, broken, gap, in_training, layers, untouched
-from gainstage.check._symptoms import severity
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.running import batches_seen, broken, gap, in_training, layers, untouched
+from gainstage.check.facts.symptoms import severity
 from gainstage.check.findings import Found, Severity
 from gainstage.check.thresholds import MOMENTUM_HIGH, STALE_RATIO, STALE_SHIFT
 

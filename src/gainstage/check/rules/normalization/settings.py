@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._dropout import drops, feeds_norm
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._symptoms import harm
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.dropout import drops, feeds_norm
+from gainstage.check.facts.symptoms import harm
 from gainstage.check.findings import Found
 from gainstage.signal import Site
 

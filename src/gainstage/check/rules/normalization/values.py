@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._modes import in_eval
-from gainstage.check._norms import Norm, norms, over_samples, unit_axis
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.modes import in_eval
+from gainstage.check.facts.norms import Norm, norms, over_samples, unit_axis
 from gainstage.check.findings import Found
 from gainstage.check.probes.others_changed import others_changed
 from gainstage.check.thresholds import FEW_VALUES_NOTE, FEW_VALUES_WARNING, LEAK

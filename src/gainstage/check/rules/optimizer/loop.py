@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._steps import completed
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.steps import completed
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import CLIPPED, RATE_FALL
 

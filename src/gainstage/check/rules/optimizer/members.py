@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._steps import held, optimizers
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.steps import held, optimizers
 from gainstage.check.findings import Found
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._steps import optimizers, scheduled, stepping, virtual
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.steps import optimizers, scheduled, stepping, virtual
 from gainstage.check.findings import Found, Severity
 from gainstage.check.probes.optimizer_step import OptimizerStep
 from gainstage.check.thresholds import (

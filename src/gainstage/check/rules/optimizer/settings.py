@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._steps import optimizers, virtual
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.steps import optimizers, virtual
 from gainstage.check.findings import Found, Severity
 from gainstage.check.thresholds import BETA_HIGH, EPSILON_NOTE, EPSILON_WARNING, SQUARES_HIGH, SQUARES_LOW
 

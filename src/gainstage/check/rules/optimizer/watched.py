@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from math import isfinite
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._steps import completed, held, own, scheduled, virtual
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.steps import completed, held, own, scheduled, virtual
 from gainstage.check.findings import Found
 from gainstage.check.probes.own_step import OwnStep
 

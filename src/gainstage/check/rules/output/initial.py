@@ -5,9 +5,9 @@ from math import isclose, isfinite, log
 
 import torch
 
-from gainstage.check._losses import Comparison, comparisons
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.losses import Comparison, comparisons
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import LOSS_BELOW, LOSS_EXCESS, LOSS_FACTOR, LOSS_HARM, REGRESSION_FACTOR
 

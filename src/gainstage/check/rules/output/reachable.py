@@ -5,11 +5,11 @@ from math import inf
 
 import torch
 
-from gainstage.check._losses import Comparison, comparisons
-from gainstage.check._outputs import EFFECTS, PROBABILITY
-from gainstage.check._reach import Reach, reach
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.losses import Comparison, comparisons
+from gainstage.check.facts.outputs import EFFECTS, PROBABILITY
+from gainstage.check.facts.reach import Reach, reach
 from gainstage.check.findings import Fix, Found, Severity
 from gainstage.check.rules.output.twice import best_logits
 from gainstage.check.thresholds import (

@@ -5,11 +5,11 @@ from math import prod
 
 import torch
 
-from gainstage.check._losses import Comparison, comparisons
-from gainstage.check._outputs import EFFECTS
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._targets import looks_like_classes, one_hot
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.losses import Comparison, comparisons
+from gainstage.check.facts.outputs import EFFECTS
+from gainstage.check.facts.targets import looks_like_classes, one_hot
 from gainstage.check.findings import Fix, Found
 from gainstage.check.thresholds import UNSEEN_CHANCE
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._losses import comparisons
-from gainstage.check._outputs import EFFECTS, SOFTMAX, at_output, softmax_axis
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.losses import comparisons
+from gainstage.check.facts.outputs import EFFECTS, SOFTMAX, at_output, softmax_axis
 from gainstage.check.findings import Fix, Found
 
 _SYMPTOMS = ("OUT5", "FWD201", "FWD202", "BWD", "DAT606", "DAT607", *EFFECTS)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._losses import Comparison, comparisons, plain_step
-from gainstage.check._outputs import EFFECTS
 from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.losses import Comparison, comparisons, plain_step
+from gainstage.check.facts.outputs import EFFECTS
 from gainstage.check.findings import Fix, Found
 from gainstage.check.thresholds import SUMMED_RATIO
 

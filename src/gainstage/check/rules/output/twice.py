@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from gainstage.check._losses import Comparison, comparisons, heard_loss
-from gainstage.check._outputs import (
+from gainstage.check._registry import NotMeasured, rule
+from gainstage.check.evidence import Evidence
+from gainstage.check.facts.losses import Comparison, comparisons, heard_loss
+from gainstage.check.facts.outputs import (
     EFFECTS,
     PROBABILITY,
     ROUNDING,
@@ -14,9 +16,7 @@ from gainstage.check._outputs import (
     are_probabilities,
     at_output,
 )
-from gainstage.check._reach import reach
-from gainstage.check._registry import NotMeasured, rule
-from gainstage.check.evidence import Evidence
+from gainstage.check.facts.reach import reach
 from gainstage.check.findings import Fix, Found, Severity
 from gainstage.check.thresholds import FLOOR_ERROR
 from gainstage.signal import Ref, Site

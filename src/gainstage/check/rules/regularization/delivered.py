@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._dropblock import delivered, has_dropblock
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.dropblock import delivered, has_dropblock
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import DROPBLOCK_FACTOR, DROPOUT_HIGH
 

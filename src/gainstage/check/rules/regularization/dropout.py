@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._dropout import Drop, drops, ends_at_output, in_evaluation
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.dropout import Drop, drops, ends_at_output, in_evaluation
 from gainstage.check.findings import Found, Severity
 from gainstage.check.thresholds import (
     DROPOUT_CHANGE,

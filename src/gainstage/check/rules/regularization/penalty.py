@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from gainstage.check._penalty import of_loss, of_optimizer
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.penalty import of_loss, of_optimizer
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import PENALTY_ERROR, PENALTY_RATE, PENALTY_WARNING
 

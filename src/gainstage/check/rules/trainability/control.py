@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.optim import Adam
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._steps import asked
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.steps import asked
 from gainstage.check.findings import Found
 from gainstage.check.probes._quiet import Quiet
 from gainstage.check.probes.training import rows_of, train

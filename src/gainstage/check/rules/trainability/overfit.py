@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from gainstage.check._registry import NotMeasured, rule
-from gainstage.check._steps import asked, optimizers
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.steps import asked, optimizers
 from gainstage.check.findings import Found
 from gainstage.check.probes.training import rows_of, train
 from gainstage.check.thresholds import OVERFIT_ERROR, OVERFIT_SAMPLES, OVERFIT_STEPS, OVERFIT_WARNING

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gainstage.check._registry import NotMeasured
-from gainstage.check._weights import Weight
+from gainstage.check.facts.weights import Weight
 from gainstage.check.probes.listen import Heard, LossCall
 from gainstage.signal import Ref, Site
 

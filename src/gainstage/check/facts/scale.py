@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from math import sqrt
 
-from gainstage.check._weights import Weight
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.weights import Weight
 from gainstage.init import gain
 from gainstage.init._fans import Fans
 from gainstage.signal._calls import POOLS, WeightCall

@@ -6,8 +6,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from gainstage.check._modes import in_eval
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.modes import in_eval
 from gainstage.check.probes.noisy import noisy
 from gainstage.signal import Ref, Site
 from gainstage.signal._calls import DROPOUTS

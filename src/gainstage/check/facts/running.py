@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gainstage.check._losses import comparisons, only
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.losses import comparisons, only
 from gainstage.check.probes.statistics import Run, statistics
 from gainstage.check.thresholds import GAP_FACTOR, GAP_LEARNED, GAP_SHARE
 
