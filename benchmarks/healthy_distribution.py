@@ -27,16 +27,16 @@ from healthy_hf import HUGGING_FACE
 
 from gainstage.check import Evidence, NotMeasured
 from gainstage.check import thresholds as t
-from gainstage.check._dropout import drops
-from gainstage.check._inputs import Entrance, entrances
-from gainstage.check._losses import Comparison, comparisons, only
-from gainstage.check._norms import norms
-from gainstage.check._penalty import of_optimizer
-from gainstage.check._scale import scales
-from gainstage.check._signal import cuts
+from gainstage.check.facts.dropout import drops
+from gainstage.check.facts.inputs import Entrance, entrances
+from gainstage.check.facts.losses import Comparison, comparisons, only
+from gainstage.check.facts.norms import norms
+from gainstage.check.facts.penalty import of_optimizer
+from gainstage.check.facts.scale import scales
+from gainstage.check.facts.signal import cuts
 from gainstage.check.probes.attention import sharpness
 from gainstage.check.probes.optimizer_step import OptimizerStep, optimizer_step
-from gainstage.check.probes.redraw import redraw
+from gainstage.check.probes.redraw import independent, redraw
 from gainstage.check.rules.backward.depth import first_and_last
 from gainstage.check.rules.forward.softmax import _judged, _logits, _spread, all_attentions
 from gainstage.check.rules.forward.streams import levels_of
@@ -289,8 +289,11 @@ def overfit_steps(e: Evidence) -> float:
 
 
 def dead_starts(e: Evidence) -> float:
-    """Share of 20 redrawn starts in which all outputs collapse."""
+    """Share of 20 redrawn starts in which all outputs collapse, where hidden weights may be redrawn."""
     e.varied_outputs()
+    hidden = [w for w in e.weights if w.unit_axis is not None and not set(w.sites) <= set(e.heads)]
+    if any(w.constant for w in hidden) or not independent([e.model.get_parameter(w.name) for w in hidden]):
+        raise NotMeasured("a structure that redrawing would not keep")
     spreads = redraw(e.model, e.example, batch=e.tape.batch or 1, draws=20, seed=e.seed)
     return sum(spread < t.COLLAPSE_ERROR for spread in spreads) / len(spreads)
 
