@@ -430,6 +430,9 @@ OVERFIT_STEPS = Threshold(
 )
 OVERFIT_WARNING = Threshold(0.5, "Fall of a cross-entropy of labels below guessing that is asked for.")
 OVERFIT_ERROR = Threshold(0.05, "A fall below this is none: the loss of the few samples stays where it is.")
+OVERFIT_FALL = Threshold(
+    0.005, "Fall of a loss whose lowest value is not known: that of soft labels of entropy 2.27 starts at 2.31."
+)
 CONTROL_STEPS = Threshold(
     50,
     "Steps of Adam at 3e-3 for each of three runs. Digits, half of 64 images: 0.78 to 0.91 on the other half, 0.00 to "

@@ -15,7 +15,7 @@ def bottleneck(evidence: Evidence) -> Iterator[Found]:
 
     ## Why is this bad?
     Everything the output knows of the input has to pass through one or two numbers. On digits (10 classes) a ReLU layer
-    of 1, 2 and 4 units between layers of 64 reaches 0.32, 0.63 and 0.82, where 0.91 is reached without.
+    of 1, 2 and 4 units between layers of 64 reaches 0.36, 0.76 and 0.95, where 0.97 is reached without.
 
     ## Known problems
     Autoencoders are narrow on purpose: only one unit before an output of at least 3 classes is a warning.

@@ -51,8 +51,10 @@ def risky(evidence: Evidence) -> Iterator[Found]:
     batch = evidence.tape.batch
     assert batch is not None
     hidden = [w for w in evidence.weights if w.unit_axis is not None and not set(w.sites) <= set(evidence.heads)]
-    if not hidden or any(w.constant for w in hidden):
-        raise NotMeasured("no hidden weight, or one that is constant")
+    if not hidden or any(w.constant for w in evidence.weights):
+        raise NotMeasured("no hidden weight, or a weight that is constant")
+    if any(s.kind == "op" and s.dtype.startswith("int") for s in evidence.tape.sites):
+        raise NotMeasured("the model chooses by index, and other draws may choose the same for all samples")
     if not independent([evidence.model.get_parameter(w.name) for w in hidden]):
         raise NotMeasured("the weights have a structure that another order of their entries would not keep")
     if sum(evidence.forward(site.index).count for site in evidence.tape) > _PASS_LIMIT:
