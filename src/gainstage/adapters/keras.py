@@ -30,7 +30,7 @@ def subject(model: Any, x: Any, y: Any = None) -> Subject:
         The subject: its `model` is an `nn.Module` in training mode that shares the parameters.
 
     Raises:
-        GainstageError: Keras runs on another backend.
+        GainstageError: Keras is missing, or runs on another backend.
 
     Example:
         >>> import os, pytest
@@ -44,7 +44,10 @@ def subject(model: Any, x: Any, y: Any = None) -> Subject:
         >>> gs.check(s.model, s.example, target=s.target, loss=s.loss).findings[0].name
         'softmax-over-one'
     """
-    import keras
+    try:
+        import keras
+    except ModuleNotFoundError:
+        raise GainstageError("Keras models need Keras; install it with: pip install 'gainstage[keras]'") from None
 
     if keras.backend.backend() != "torch":
         raise GainstageError(

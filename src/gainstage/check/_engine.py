@@ -33,8 +33,8 @@ def check(
     One forward and one backward pass are observed, with dropout switched off; where a parameter got no gradient,
     virtual steps (two, and up to six while each reaches more parameters) show whether it will get one; up to two plain
     forward passes show what evaluation mode and other samples change. The model is left exactly as it was. That takes
-    one and a half to three plain passes forward and backward, about one more with an optimizer, and with a `train_step`
-    two of its calls besides.
+    one to four plain passes forward and backward, one to two more with an optimizer, and with a `train_step` two of its
+    calls besides.
 
     Args:
         model: any module that runs; it is run in the mode (train or eval) that it is in.

@@ -52,7 +52,7 @@ def test_several_blocks_and_threads_are_one(name: str, training: bool, monkeypat
     try:
         for samples in (1, 2):
             monkeypatch.setattr(_fused, "_BLOCK", samples * x[0].numel())
-            torch.set_num_threads(samples + 1)
+            torch.set_num_threads(2 * samples + 2)
             for actual, one in zip(both(copy.deepcopy(layer), x), expected, strict=True):
                 torch.testing.assert_close(actual, one, rtol=1e-11, atol=1e-11)
     finally:

@@ -1,8 +1,9 @@
-"""RMSNorm on the CPU: two passes over a row that is in the cache, in as many threads as torch uses.
+"""RMSNorm on the CPU: two passes over a row that is in the cache, in half as many threads as torch uses.
 
 torch composes it of seven operations there, each of which walks over memory. Imported at the first call: numba takes a
 third of a second. Sums are in float64, so that a long row costs no precision; the threads share rows, and only the
-gradient of the weight depends on their number, in its last bits.
+gradient of the weight depends on their number, in its last bits. Half as many, because the workers of torch's operation
+before still spin on their cores: on 2 cores two threads took 7.4 ms, one 4.2 to 8 (`benchmarks/norm.py`).
 """
 
 from collections.abc import Callable
@@ -79,7 +80,7 @@ def backward(gradient: Tensor, x: Tensor, weight: Tensor, scale: Tensor) -> tupl
 
 
 def _threads(x: Tensor) -> int:
-    return max(1, min(torch.get_num_threads(), x.numel() // _WORTH_A_THREAD, len(x)))
+    return max(1, min(torch.get_num_threads() // 2, x.numel() // _WORTH_A_THREAD, len(x)))
 
 
 def _shared_out(x: Tensor, work: Callable[[slice, int], None]) -> None:
