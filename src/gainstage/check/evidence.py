@@ -238,6 +238,12 @@ class Evidence:
         if not self.trainable:
             raise NotMeasured("no parameter is trainable")
 
+    def loss_measured(self) -> float:
+        """The loss of the observed pass; raise `NotMeasured` where there is only the surrogate."""
+        if self.heard.loss is None:
+            raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
+        return self.heard.loss
+
     @cached_property
     def waiting(self) -> set[str]:
         """The trainable parameters whose gradient is missing, zero or nothing beside the others'."""

@@ -13,8 +13,7 @@ from torch.optim import Optimizer
 from gainstage.train._errors import TrainError
 from gainstage.train._evaluate import mode
 from gainstage.train._progress import bar
-from gainstage.train._schedule import Schedule as Schedule
-from gainstage.train._schedule import warmup as warmup
+from gainstage.train._schedule import Schedule
 
 Loss = Callable[[Any, Any], Tensor]
 

@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 from gainstage.train._combining import Average
 from gainstage.train._ensemble import Ensemble
 from gainstage.train._errors import TrainError
-from gainstage.train._loop import Loss, Schedule, Step, fit
+from gainstage.train._loop import Loss, Step, fit
+from gainstage.train._schedule import Schedule
 
 
 def cyclic_cosine(steps: int, cycles: int) -> Schedule:

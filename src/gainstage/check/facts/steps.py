@@ -56,11 +56,7 @@ def stepping(evidence: Evidence, *, further: int = 0, patience: float = 0.0, fac
     """
     if evidence.optimizer is None and evidence.train_step is None:
         raise NotMeasured("no optimizer was given")
-    evidence.backward_measured()
-    if evidence.tape.surrogate or evidence.tape.loss is None:
-        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
-    if not isfinite(evidence.tape.loss):
-        raise NotMeasured("the loss is not finite")
+    before = _finite_loss(evidence)
     mine = {id(p) for p in evidence.trainable.values()}
     found = [o for o in evidence.once(optimizers) if any(id(p) in mine for g in o.param_groups for p in g["params"])]
     if len(found) != 1:
@@ -78,7 +74,7 @@ def stepping(evidence: Evidence, *, further: int = 0, patience: float = 0.0, fac
             evidence.example,
             found[0],
             gradients,
-            evidence.tape.loss,
+            before,
             target=evidence.target,
             loss=evidence.loss,
             seed=evidence.seed,
@@ -99,8 +95,13 @@ def asked(evidence: Evidence) -> None:
     """Raise `NotMeasured` where no training was asked for or there is nothing to train on."""
     if not evidence.train:
         raise NotMeasured("it trains the model for some seconds: pass train=True (--train)")
+    _finite_loss(evidence)
+
+
+def _finite_loss(evidence: Evidence) -> float:
+    """The loss of the observed pass; raise `NotMeasured` where there is nothing to train on."""
     evidence.backward_measured()
-    if evidence.tape.surrogate or evidence.tape.loss is None:
-        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
-    if not isfinite(evidence.tape.loss):
+    loss = evidence.loss_measured()
+    if not isfinite(loss):
         raise NotMeasured("the loss is not finite")
+    return loss

@@ -3,16 +3,13 @@
 import math
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gainstage.check.probes._quiet import Quiet
+from gainstage.check.probes._plain import plain
 from gainstage.signal._functions import unchecked
-from gainstage.signal._record import _eager
 from gainstage.signal._structure import call
-from gainstage.signal._undisturbed import undisturbed
 
 _ROWS = 256  # queries of each call that are looked at
 
@@ -23,7 +20,7 @@ def sharpness(model: nn.Module, example: Any, *, seed: int = 0) -> list[float]:
     One forward pass; each call's attention is worked out again for a few queries, without its mask.
     """
     found: list[float] = []
-    with undisturbed(model, seed=seed), _eager(model), Quiet(), torch.no_grad(), _Fused(found):
+    with plain(model, seed=seed), _Fused(found):
         call(model, example)
     return found
 

@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gainstage.check.probes._quiet import Quiet
+from gainstage.check.probes._plain import plain
 from gainstage.signal._calls import LOSSES
 from gainstage.signal._functions import op_name, tensors_among
 from gainstage.signal._objective import objective
-from gainstage.signal._record import _eager
 from gainstage.signal._structure import call, tensors_in
 from gainstage.signal._subject import Loss
-from gainstage.signal._undisturbed import undisturbed
 
 _SQUARES = frozenset({"pow", "square", "abs"})
 
@@ -74,7 +72,7 @@ def listen(model: nn.Module, example: Any, *, target: Any, loss: Loss | None, se
     A third of the cost of a pass forward and backward; predictions and targets are kept, and nothing else.
     """
     ear = Ear()
-    with undisturbed(model, seed=seed), _eager(model), Quiet(), torch.no_grad(), warnings.catch_warnings():
+    with plain(model, seed=seed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with ear:
             output = call(model, example)

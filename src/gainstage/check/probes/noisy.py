@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from gainstage.check.probes._plain import floats, plain
 from gainstage.check.probes._quiet import _OFF
-from gainstage.signal._record import _eager
-from gainstage.signal._structure import call, tensors_in
-from gainstage.signal._undisturbed import undisturbed
+from gainstage.signal._structure import call
 
 
 class _Watch(TorchFunctionMode):
@@ -34,7 +32,6 @@ def noisy(model: nn.Module, example: Any, *, training: bool, seed: int = 0) -> t
     A third of the cost of a pass forward and backward. Every module is put into the mode, and back afterwards.
     """
     watch = _Watch()
-    with undisturbed(model, seed=seed), _eager(model), watch, torch.no_grad():
-        model.train(training)
-        outputs = [y.detach().clone() for y in tensors_in(call(model, example)) if y.is_floating_point()]
+    with plain(model, seed=seed, training=training, dropout=True), watch:
+        outputs = floats(call(model, example))
     return outputs, watch.rates

@@ -5,11 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.check.probes._quiet import Quiet
+from gainstage.check.probes._plain import floats, plain
 from gainstage.signal._moments import measure
-from gainstage.signal._record import _eager
-from gainstage.signal._structure import call, tensors_in
-from gainstage.signal._undisturbed import undisturbed
+from gainstage.signal._structure import call
 
 
 def redraw(model: nn.Module, example: Any, *, batch: int, draws: int, seed: int) -> list[float]:
@@ -20,7 +18,7 @@ def redraw(model: nn.Module, example: Any, *, batch: int, draws: int, seed: int)
     parameters come back bit for bit.
     """
     found = []
-    with undisturbed(model, seed=seed) as guard, _eager(model), Quiet(), torch.no_grad():
+    with plain(model, seed=seed) as guard:
         parameters = [p for p in model.parameters() if p.numel() > 1 and not p.is_complex()]
         symmetric = [bool(p.float().mean().abs() <= 3 * p.float().std() / p.numel() ** 0.5) for p in parameters]
         for parameter in parameters:
@@ -34,7 +32,7 @@ def redraw(model: nn.Module, example: Any, *, batch: int, draws: int, seed: int)
                     entries *= torch.randint(0, 2, entries.shape, generator=generator).to(entries) * 2 - 1
                 parameter.copy_(entries.reshape(parameter.shape))
             torch.manual_seed(seed)
-            found.append(_spread([y for y in tensors_in(call(model, example)) if y.is_floating_point()], batch))
+            found.append(_spread(floats(call(model, example)), batch))
     return found
 
 

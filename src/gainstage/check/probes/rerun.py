@@ -2,13 +2,10 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from gainstage.check.probes._quiet import Quiet
-from gainstage.signal._record import _eager
-from gainstage.signal._structure import call, tensors_in
-from gainstage.signal._undisturbed import undisturbed
+from gainstage.check.probes._plain import floats, plain
+from gainstage.signal._structure import call
 
 
 def rerun(model: nn.Module, example: Any, *, training: bool, seed: int = 0) -> list[Tensor]:
@@ -16,6 +13,5 @@ def rerun(model: nn.Module, example: Any, *, training: bool, seed: int = 0) -> l
 
     A third of the cost of a pass forward and backward. Every module is put into the mode, and back afterwards.
     """
-    with undisturbed(model, seed=seed), _eager(model), Quiet(), torch.no_grad():
-        model.train(training)
-        return [y.detach().clone() for y in tensors_in(call(model, example)) if y.is_floating_point()]
+    with plain(model, seed=seed, training=training):
+        return floats(call(model, example))

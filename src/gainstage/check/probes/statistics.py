@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gainstage.check.probes._quiet import Quiet
+from gainstage.check.probes._plain import plain
 from gainstage.signal._objective import objective
-from gainstage.signal._record import _eager
 from gainstage.signal._structure import call
 from gainstage.signal._subject import Loss
-from gainstage.signal._undisturbed import undisturbed
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,6 @@ class Run:
     stored: tuple[Stored, ...]
 
 
-@torch.no_grad()
 def statistics(model: nn.Module, example: Any, *, target: Any, loss: Loss | None, training: bool, seed: int = 0) -> Run:
     """Run the model in a mode, without dropout and gradients, and read the input of every batch normalization.
 
@@ -48,8 +45,7 @@ def statistics(model: nn.Module, example: Any, *, target: Any, loss: Loss | None
     """
     rows: list[tuple[str, Tensor]] = []
     handles = []
-    with undisturbed(model, seed=seed), _eager(model), Quiet():
-        model.train(training)
+    with plain(model, seed=seed, training=training):
         try:
             for path, module in model.named_modules():
                 if isinstance(module, _BatchNorm) and module.running_mean is not None:

@@ -7,18 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gainstage.check.probes._plain import floats
 from gainstage.check.probes._quiet import Quiet
 from gainstage.signal._objective import objective
 from gainstage.signal._record import _eager
-from gainstage.signal._structure import call, tensors_in
+from gainstage.signal._structure import call
 from gainstage.signal._subject import Loss
 from gainstage.signal._undisturbed import undisturbed
 
 STEP = 1e-3  # what sign descent, and Adam in its first step, moves every entry by at the usual learning rate
 MOST = 2  # two zero weights in a row (Fixup: last weight of a branch, output head) need two steps
-LONGEST = (
-    6  # as long as each step brings a gradient to parameters that had none (LeViT: zero scales one behind another)
-)
+LONGEST = 6  # while each step brings a gradient to parameters that had none (LeViT: zero scales one behind another)
 
 
 def virtual_steps(
@@ -64,7 +63,7 @@ def later(
         for _ in range(MOST):
             move(current)
             current, output = _gradients(model, example, target, loss, seed)
-        return [y.detach().clone() for y in tensors_in(output) if y.is_floating_point()], current
+        return floats(output), current
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from gainstage.train._loop import Fit, Loss, Schedule
+from gainstage.train._loop import Fit, Loss
+from gainstage.train._schedule import Schedule
 from gainstage.train.many._alone import one_by_one
 from gainstage.train.many._errors import CannotStack
 from gainstage.train.many._job import Augment, Job, OnStep, check, options_of, per_member

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.train._errors import TrainError
-from gainstage.train._loop import Loss, Schedule
+from gainstage.train._loop import Loss
+from gainstage.train._schedule import Schedule
 from gainstage.train.many._stack import apply, length
 
 Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]

@@ -98,8 +98,7 @@ def epsilon(evidence: Evidence) -> Iterator[Found]:
     Instabilities*, 2023, section 3.4 (epsilon against the gradient).
     """
     evidence.backward_measured()
-    if evidence.tape.surrogate:
-        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
+    evidence.loss_measured()
     of: dict[int, float] = {
         id(p): float(group["eps"])
         for optimizer in evidence.once(optimizers)

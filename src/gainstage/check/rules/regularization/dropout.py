@@ -90,8 +90,7 @@ def output(evidence: Evidence) -> Iterator[Found]:
     Srivastava et al., *Dropout*, JMLR 2014: dropout is for the units that are read, not for the outputs.
     """
     active = _active(evidence)
-    if evidence.tape.surrogate or evidence.tape.loss is None:
-        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
+    evidence.loss_measured()
     for drop in active:
         if ends_at_output(evidence, drop):
             classes = any(s.op in _CLASSIFYING for s in evidence.tape.sites)

@@ -39,8 +39,7 @@ def penalty(evidence: Evidence) -> Iterator[Found]:
     Krogh, Hertz, *A Simple Weight Decay Can Improve Generalization*, NeurIPS 1991.
     """
     evidence.backward_measured()
-    if evidence.tape.surrogate:
-        raise NotMeasured("no loss was given: pass target= and loss=, or an example with labels")
+    evidence.loss_measured()
     pulls = [pull for pull in (of_optimizer(evidence), evidence.once(of_loss)) if pull is not None]
     if not pulls:
         raise NotMeasured("the loss holds no penalty on weights, and no optimizer with L2 weight decay was given")
