@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gainstage import nn as nn
     from gainstage import report as report
     from gainstage import signal as signal
+    from gainstage import study as study
     from gainstage import testing as testing
     from gainstage import train as train
     from gainstage.check import Finding as Finding
@@ -31,21 +32,27 @@ if TYPE_CHECKING:
     from gainstage.signal import Subject as Subject
     from gainstage.signal import Tape as Tape
     from gainstage.signal import record as record
+    from gainstage.study import Arm as Arm
+    from gainstage.study import Study as Study
+    from gainstage.study import grid as grid
 
 # plan and check are functions too: their packages are callable
-_ROOMS = ("init", "signal", "nn", "train", "plan", "check", "report", "testing")
+_ROOMS = ("init", "signal", "nn", "train", "plan", "check", "report", "testing", "study")
 _HOME = {
+    "Arm": "study",
     "Finding": "check",
     "GainstageError": "errors",
     "Plan": "plan",
     "Report": "check",
+    "Study": "study",
     "Subject": "signal",
     "Tape": "signal",
     "gain": "init",
+    "grid": "study",
     "initialize": "plan",
     "record": "signal",
 }
-__all__ = ["check", "init", "nn", "plan", "report", "signal", "testing", "train", *sorted(_HOME)]
+__all__ = ["check", "init", "nn", "plan", "report", "signal", "study", "testing", "train", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

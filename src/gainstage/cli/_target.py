@@ -36,7 +36,7 @@ def load(target: str, inputs: Sequence[str], seed: int) -> "Subject":
         parse(text)  # a slip in --input is said before minutes of building
     _seed_everything(seed)
     module, attribute = import_target(target)
-    value = _attribute(module, attribute, target)
+    value = attribute_of(module, attribute, target)
     subject = as_subject(_built(value, target, seed), target)
     return _with_example(subject, target, inputs, seed)
 
@@ -109,7 +109,7 @@ def _refuse_arguments(factory: Callable[..., Any], target: str) -> None:
         )
 
 
-def _attribute(module: Any, attribute: str, target: str) -> Any:
+def attribute_of(module: Any, attribute: str, target: str) -> Any:
     """Follow `factory` or `Class.factory` inside the module."""
     value = module
     for name in attribute.split("."):

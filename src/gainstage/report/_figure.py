@@ -1,7 +1,7 @@
-"""The signal chart as SVG that goes into a page: the drawing of `Tape.plot`, in the page's own colours."""
+"""Charts as SVG that goes into a page, in the page's own colours; and the signal chart, the drawing of `Tape.plot`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from io import StringIO
 from math import isfinite
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gainstage.report._visible import visible
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from gainstage.signal import Row
 
 _INK = "#010203"  # stands for the page's text colour
@@ -33,31 +35,59 @@ def figure(table: "Sequence[Row]", *, title: str) -> str:
     Returns:
         Markup that is safe to embed: every name in it is escaped.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     from gainstage.signal import draw
     from gainstage.signal._plot import BACKWARD, BETWEEN, FORWARD
 
-    with rc_context(_STYLE):
-        drawn = Figure(figsize=(7.6, 3.8), layout="constrained")
-        axes = drawn.add_subplot()
+    def onto(axes: "Axes") -> None:
         draw(table, axes)
-        axes.spines[["top", "right"]].set_visible(False)
         if legend := axes.get_legend():
             legend.remove()
             short = max(len(text.get_text()) for text in legend.get_texts()) < 30
             axes.legend(ncols=3 if short else 2, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+
+    colours = {FORWARD: "var(--forward)", BETWEEN: "var(--between)", BACKWARD: "var(--backward)"}
+    return svg(onto, (7.6, 3.8), name="chart", title=title, description=described(table), colours=colours)
+
+
+def svg(
+    draw: "Callable[[Axes], object]",
+    size: tuple[float, float],
+    *,
+    name: str,
+    title: str,
+    description: str,
+    colours: Mapping[str, str],
+) -> str:
+    """Any drawing as an `<svg>` element with title and description.
+
+    Args:
+        draw: draws onto matplotlib axes.
+        size: width and height in inches.
+        name: of the figure on its page, where no other has it: its title is `NAME-title`.
+        title: the accessible name.
+        description: what is to be seen, for those who do not see it.
+        colours: a CSS value for each colour of the drawing that follows the page; text and axes always do.
+
+    Returns:
+        Markup that is safe to embed: every name in it is escaped.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
+        drawn = Figure(figsize=size, layout="constrained")
+        axes = drawn.add_subplot()
+        draw(axes)
+        axes.spines[["top", "right"]].set_visible(False)
         buffer = StringIO()
         drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     markup = buffer.getvalue()
     markup = re.sub(r"<metadata>.*?</metadata>", "", markup[markup.index("<svg") :], flags=re.DOTALL)
-    colours = {FORWARD: "var(--forward)", BETWEEN: "var(--between)", BACKWARD: "var(--backward)", _INK: "currentColor"}
-    for colour, variable in colours.items():
-        markup = markup.replace(colour, variable)
-    head = f'<title id="chart-title">{escape(visible(title))}</title>'
-    head += f'<desc id="chart-desc">{escape(visible(described(table)))}</desc>'
-    opening = '<svg role="img" aria-labelledby="chart-title chart-desc"'
+    for colour, value in {**colours, _INK: "currentColor"}.items():
+        markup = markup.replace(colour, value)
+    head = f'<title id="{name}-title">{escape(visible(title))}</title>'
+    head += f'<desc id="{name}-desc">{escape(visible(description))}</desc>'
+    opening = f'<svg role="img" aria-labelledby="{name}-title {name}-desc"'
     return re.sub(r"<svg([^>]*)>", lambda found: f"{opening}{found[1]}>{head}", markup, count=1)
 
 

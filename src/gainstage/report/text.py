@@ -1,14 +1,13 @@
 """A report for the terminal, in ruff's manner: what, where, measured, expected, why, and what to do."""
 
 from collections import Counter
-from io import StringIO
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from gainstage.report._blocks import blocks as blocks_of
 from gainstage.report._blocks import fix_of
+from gainstage.report._page import Page
 from gainstage.report._visible import visible
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def text(
         Checked Net: 1,210 parameters, 5 sites.
         No findings. 2 rules judged: INI101 SIG201.
     """
-    page = _Page(width, color)
+    page = Page(width, color)
     blocks = list(blocks_of(report.findings))
     notes = [same for same in blocks if same[0].severity == "note"]
     brief = notes if len(notes) > _NOTES and not verbose else []
@@ -58,41 +57,7 @@ def text(
     return page.text()
 
 
-class _Page:
-    """Lines of styled text, wrapped to a width."""
-
-    def __init__(self, width: int, color: bool) -> None:
-        self._console = Console(
-            file=StringIO(),
-            width=width,
-            force_terminal=color,
-            color_system="standard" if color else None,
-            no_color=not color,
-            legacy_windows=False,
-            soft_wrap=True,
-        )
-        self._width = width
-
-    def line(self, body: str | Text = "", *, label: str = "", indent: int = 0, style: str = "", hang: int = 0) -> None:
-        """Add `body` behind `label`, from column `indent` on; what does not fit goes on below, under its beginning.
-
-        Without a label, lines after the first begin `hang` columns further right.
-        """
-        content = Text(body, style="" if label else style) if isinstance(body, str) else body
-        lead = Text(f"  {label}".ljust(indent), style=style) if indent else Text()
-        indent = indent or hang
-        for part in content.wrap(self._console, self._width - indent, overflow="fold") if content.plain else [Text()]:
-            part.rstrip()
-            self._console.print(Text.assemble(lead, part), highlight=False, markup=False, emoji=False)
-            lead = Text(" " * indent)
-
-    def text(self) -> str:
-        """The page so far."""
-        assert isinstance(self._console.file, StringIO)
-        return self._console.file.getvalue()
-
-
-def _block(page: _Page, same: "list[Finding]", places: int | None, verbose: bool) -> None:
+def _block(page: Page, same: "list[Finding]", places: int | None, verbose: bool) -> None:
     first = same[0]
     heading = Text.assemble(
         (visible(first.code), _COLOR[first.severity]), " ", (visible(first.name), "bold"), f"  {first.severity}"
@@ -117,7 +82,7 @@ def _block(page: _Page, same: "list[Finding]", places: int | None, verbose: bool
     _labelled(page, "fix", fix_of(same), style="green")
 
 
-def _briefly(page: _Page, notes: "list[list[Finding]]") -> None:
+def _briefly(page: Page, notes: "list[list[Finding]]") -> None:
     """A line a note: its rule, its first place and how many more there are."""
     for same in notes:
         first, more = same[0], f" and {len(same) - 1} more" if len(same) > 1 else ""
@@ -127,11 +92,11 @@ def _briefly(page: _Page, notes: "list[list[Finding]]") -> None:
     page.line()
 
 
-def _labelled(page: _Page, label: str, body: str, style: str = "dim") -> None:
+def _labelled(page: Page, label: str, body: str, style: str = "dim") -> None:
     page.line(visible(" ".join(body.split())), label=label, indent=12, style=style)
 
 
-def _summary(page: _Page, report: "Report", verbose: bool) -> None:
+def _summary(page: Page, report: "Report", verbose: bool) -> None:
     counts = [(report.count("error"), "error"), (report.count("warning"), "warning"), (report.count("note"), "note")]
     body = Text()
     for number, severity in counts:
@@ -157,7 +122,7 @@ def _judged(report: "Report", verbose: bool) -> str:
     return f"{_plural(len(report.judged), 'rule')} judged: {' '.join(codes) or 'none'}."
 
 
-def _coverage(page: _Page, report: "Report", verbose: bool) -> None:
+def _coverage(page: Page, report: "Report", verbose: bool) -> None:
     """What could not be judged: a rule that was not measured has not passed."""
     from gainstage.check.findings import FAILED
 

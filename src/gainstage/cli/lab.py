@@ -1,0 +1,62 @@
+"""`gainstage lab`: the lessons, live in the browser."""
+
+from pathlib import Path
+
+import click
+
+from gainstage.cli._errors import CannotRun
+from gainstage.cli._options import verbose
+from gainstage.cli._terminal import say
+
+NEEDS = ("marimo", "altair", "uvicorn", "starlette", "nbformat", "vl_convert", "latex2mathml", "sklearn")
+
+
+@click.command()
+@verbose
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8642,
+    show_default=True,
+    metavar="INT",
+    help="Where to listen on 127.0.0.1; 0 takes any free port.",
+)
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option(
+    "--export",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write every lesson to DIR as .ipynb and .html, and leave.",
+)
+def lab(port: int, no_browser: bool, folder: Path | None) -> None:
+    """Serve the lessons on initialization, normalization and regularization.
+
+    They run on this machine: the server listens on 127.0.0.1 only, answers
+    whoever has the token in the address that it prints, and asks no other
+    host for anything. A lesson runs code: keep the address to yourself.
+
+    \b
+    gainstage lab                       open the lessons in the browser
+    gainstage lab --export lessons/     notebooks and pages to read offline
+    """
+    _check_installed()
+    if folder is not None:
+        from gainstage.lab import export
+
+        for file in export(folder):
+            say(str(file))
+        return
+    from gainstage.lab import serve
+
+    def started(address: str) -> None:
+        say(f"gainstage lab: {address}\nCtrl-C ends it.")
+
+    serve(port, browser=not no_browser, say=started)
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    if missing := [name for name in NEEDS if find_spec(name) is None]:
+        raise CannotRun(f'the lab needs {", ".join(missing)}. Write: pip install "gainstage[lab]"')

@@ -1,0 +1,119 @@
+"""Lessons as Jupyter notebooks and as pages that open from disk, each run once as it stands at first."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from gainstage.lab._blocks import Prose, static
+from gainstage.lab._charts import is_chart, svg
+from gainstage.lab._errors import LabError
+from gainstage.lab._lessons import Lesson, lessons
+from gainstage.lab._pages import home_page, lesson_page
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a lesson that was run: its code, what it shows, and whether other cells use what it defines."""
+
+    code: str
+    output: Any
+    defines: bool
+
+
+def export(folder: Path) -> list[Path]:
+    """Write every lesson as `.ipynb` and as `.html`, and an `index.html`.
+
+    Args:
+        folder: made if it is not there; files of the same names are written over.
+
+    Returns:
+        The files, in the order in which they were written.
+
+    Raises:
+        LabError: the folder cannot be written to.
+    """
+    made: list[Path] = []
+
+    def write(name: str, text: str) -> None:
+        made.append(folder / name)
+        made[-1].write_text(text, encoding="utf-8")
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in lessons():
+            write(f"{each.key}.ipynb", notebook_text(each))
+            write(f"{each.key}.html", page_text(each))
+        write("index.html", home_page(lessons(), {}, exported=True))
+    except OSError as error:
+        raise LabError(f"cannot write to {folder}: {error.strerror}") from None
+    return made
+
+
+def page_text(lesson: Lesson) -> str:
+    """The lesson as one HTML page: prose, formulas, tables and figures, without script and without network."""
+    shown = [
+        {"shown": static(cell.output), "code": "" if isinstance(cell.output, Prose) else cell.code}
+        for cell in run(lesson)
+    ]
+    return lesson_page(lesson, shown, lessons())
+
+
+@cache
+def notebook_text(lesson: Lesson) -> str:
+    """The lesson as a Jupyter notebook with its outputs; prose is Markdown, every other cell is code."""
+    nbformat: Any = import_module("nbformat")  # untyped
+    v4 = nbformat.v4
+
+    cells = [_notebook_cell(cell) for cell in run(lesson)]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"{lesson.key[:3]}-{number}"  # the same file whenever it is written
+    language = {"name": "python", "pygments_lexer": "ipython3"}
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    book = v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": language})
+    nbformat.validate(book)
+    return str(nbformat.writes(book)) + "\n"
+
+
+def _notebook_cell(cell: Cell) -> Any:
+    v4: Any = import_module("nbformat.v4")  # untyped
+    if isinstance(cell.output, Prose) and not cell.defines:
+        return v4.new_markdown_cell(cell.output.source)
+    outputs = []
+    if is_chart(cell.output):
+        outputs = [v4.new_output("display_data", {"text/html": svg(cell.output), "text/plain": "chart"})]
+    elif cell.output is not None:
+        outputs = [v4.new_output("display_data", {"text/html": static(cell.output), "text/plain": "output"})]
+    return v4.new_code_cell(cell.code, outputs=outputs)
+
+
+@cache
+def run(lesson: Lesson) -> tuple[Cell, ...]:
+    """The cells of a lesson in the order of its file, run once."""
+    app: Any = import_module(f"gainstage.lab.lessons.{lesson.key}").app
+    outputs, _ = app.run()
+    return tuple(_cells(app, list(outputs)))
+
+
+def _cells(app: Any, outputs: list[Any]) -> Iterator[Cell]:
+    codes = [cell.code for cell in app._cell_manager.cell_data()]
+    shown = [None] * (len(codes) - len(outputs)) + outputs  # marimo gives no output for the cell of the imports
+    for code, output in zip(codes, shown, strict=True):
+        if code.strip():
+            yield Cell(code.strip("\n"), output, _defines(code))
+
+
+def _defines(code: str) -> bool:
+    """Whether a cell binds a name that another cell can see: one without a leading underscore."""
+    names: list[str] = []
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names += [alias.asname or alias.name for alias in node.names]
+        else:
+            names += [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    return any(not name.startswith("_") for name in names)

@@ -1,0 +1,100 @@
+"""Predict: commit to an answer, then see what was measured."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import marimo as mo
+
+from gainstage.lab import _progress
+from gainstage.lab._blocks import Block, note, prose, show, stack
+from gainstage.lab._errors import LabError
+from gainstage.lab._lessons import Lesson
+
+
+class Predict:
+    """A question about what a measurement will show.
+
+    Args:
+        lesson: whose exercise it is.
+        question: Markdown.
+        options: the answers to choose from; without them a number is asked for.
+        within: how far a number may be off and still count as right, as a share of the measured value.
+        unit: of the number.
+    """
+
+    def __init__(
+        self, lesson: Lesson, question: str, options: Sequence[str] = (), *, within: float = 0.1, unit: str = ""
+    ) -> None:
+        self.lesson, self.question, self.options = lesson, question, tuple(options)
+        self.within, self.unit = within, unit
+        self._held: tuple[Any, ...] = ()  # marimo holds widgets weakly
+
+    def ask(self, committed: Any, commit: Any) -> Block:
+        """The question with its form; after the commit the answer, fixed, and a button to start again.
+
+        Args:
+            committed, commit: of `mo.state(None, allow_self_loops=True)`, in a cell of its own.
+        """
+        head = prose(f"### Predict\n\n{self.question}")
+        if committed() is not None:
+            again: Any = mo.ui.button(label="Ask me again", on_click=lambda _: commit(None))
+            self._held = (again,)
+            return stack(head, prose(f"You committed to: **{show(committed())}**{self._unit}"), again)
+        answer = self._widget()
+
+        def press(_: Any) -> None:
+            if answer.value is not None and committed() is None:
+                commit(answer.value)
+
+        button: Any = mo.ui.button(label="Commit", on_click=press)
+        self._held = (answer, button)
+        return stack(head, answer, button)
+
+    def _widget(self) -> Any:
+        made: Any = (
+            mo.ui.radio(list(self.options), label="Your prediction")
+            if self.options
+            else mo.ui.number(value=None, label=f"Your prediction{self._unit}")
+        )
+        made.lab_label = "Your prediction"
+        return made
+
+    @property
+    def _unit(self) -> str:
+        return f" {self.unit}" if self.unit else ""
+
+    def right(self, answer: Any, truth: Any) -> bool:
+        """Whether an answer is what was measured.
+
+        Args:
+            answer: what was committed.
+            truth: what was measured: one of the options, or a number.
+
+        Raises:
+            LabError: the truth is none of the options, so no answer could be right.
+        """
+        if self.options:
+            if truth not in self.options:
+                raise LabError(f"measured {truth!r}, which is none of the options {list(self.options)}")
+            return bool(answer == truth)
+        return abs(float(answer) - float(truth)) <= self.within * abs(float(truth))
+
+    def reveal(self, answer: Any, truth: Any, why: Any = "") -> Block:
+        """What was measured, after the commit; before it only that it waits.
+
+        Args:
+            answer: `committed()`.
+            truth: what was measured, computed by the lesson.
+            why: what explains it: text, a block or a chart.
+        """
+        waits = "*Commit to an answer to see what is measured.*"
+        right = answer is not None and self.right(answer, truth)
+        if answer is not None:
+            _progress.mark(self.lesson.key, "predict")
+        measured = f"Measured: **{show(truth)}**{self._unit}"
+        told = why if not isinstance(why, str) else prose(why)
+        open_ = stack(prose(measured), told)
+        shown = note("right" if right else "wrong", open_) if answer is not None else prose(waits)
+        if answer is not None:
+            return shown
+        return Block(shown.text, lambda: f"<details><summary>What is measured</summary>{open_.static}</details>")

@@ -1,0 +1,1 @@
+"""The lessons, one marimo file each: prose and widgets; every number comes from public functions of gainstage."""

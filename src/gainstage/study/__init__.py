@@ -1,0 +1,31 @@
+"""Controlled studies: does this initialization, normalization or regularizer matter here?"""
+
+from gainstage.study._arm import Arm as Arm
+from gainstage.study._arm import grid as grid
+from gainstage.study._comparison import Comparison as Comparison
+from gainstage.study._data import Data as Data
+from gainstage.study._data import Split as Split
+from gainstage.study._data import load as load
+from gainstage.study._errors import StudyError as StudyError
+from gainstage.study._executors import Serial as Serial
+from gainstage.study._executors import WorkerLost as WorkerLost
+from gainstage.study._improvement import Improvement as Improvement
+from gainstage.study._improvement import probability_of_improvement as probability_of_improvement
+from gainstage.study._pool import Pool as Pool
+from gainstage.study._power import seeds_needed as seeds_needed
+from gainstage.study._ray import RayExecutor as RayExecutor
+from gainstage.study._results import ArmResult as ArmResult
+from gainstage.study._results import Results as Results
+from gainstage.study._results import Summary as Summary
+from gainstage.study._statistics import Paired as Paired
+from gainstage.study._statistics import holm as holm
+from gainstage.study._statistics import iqm as iqm
+from gainstage.study._statistics import mean_interval as mean_interval
+from gainstage.study._statistics import paired as paired
+from gainstage.study._store import Store as Store
+from gainstage.study._study import Study as Study
+from gainstage.study._trial import Look as Look
+from gainstage.study._trial import Outcome as Outcome
+from gainstage.study._trial import Trial as Trial
+from gainstage.study._verdict import Verdict as Verdict
+from gainstage.study._work import Progress as Progress

@@ -1,0 +1,185 @@
+"""Arms: one configuration each, and grids of them."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
+from itertools import product
+from typing import Any
+
+from torch import nn
+
+from gainstage.init import Law
+from gainstage.study._errors import StudyError
+
+Factory = Callable[..., nn.Module]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One configuration of a study.
+
+    Args:
+        model: a built-in family, `"mlp"`, `"cnn"`, `"resnet"`, `"transformer"` or `"rnn"`; or a function that takes
+            `options` as keyword arguments and returns an `nn.Module`.
+        init: a scheme of `gs.initialize`, `"lsuv"` (orthogonal, then rescaled on one batch), a law, or None for the
+            start that the model builds itself, with `torch.manual_seed(seed)`.
+        norm: a name that `gs.nn.norm` knows, or None.
+        activation: a name that `gs.gain` knows.
+        depth: number of hidden layers, or blocks, 1 or more.
+        width: of every layer, 1 or more.
+        residual: adds each hidden layer to its input; the families `resnet` and `transformer` always do.
+        dropout: rate from 0 to below 1.
+        dropout_kind: `"dropout"`, `"alpha"`, `"connect"`, `"spatial"`, `"block"` or `"path"`.
+        mixup: alpha, 0 for none.
+        cutmix: alpha, 0 for none.
+        weight_decay: as the optimizer takes it.
+        label_smoothing: from 0 to below 1; classification only.
+        optimizer: `"sgd"`, `"momentum"` (SGD with 0.9), `"adam"`, `"adamw"` or `"rmsprop"`.
+        batch_size: samples a step.
+        lr: learning rate, or `"tuned"`: the best of a grid on the validation part.
+        clip: largest norm of the gradient, or None.
+        options: keyword arguments of `model` where that is a function. The fields from `norm` to `dropout_kind` are
+            for built-in families only.
+        name: shown instead of what distinguishes this arm from the others.
+
+    Raises:
+        StudyError: a field has a value that no study could use.
+
+    Example:
+        >>> Arm(init="he_normal", activation="relu", depth=20).depth
+        20
+    """
+
+    model: str | Factory = "mlp"
+    init: str | Law | None = "auto"
+    norm: str | None = None
+    activation: str = "relu"
+    depth: int = 4
+    width: int = 64
+    residual: bool = False
+    dropout: float = 0.0
+    dropout_kind: str = "dropout"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    optimizer: str = "adam"
+    batch_size: int = 64
+    lr: float | str = "tuned"
+    clip: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if isinstance(value := getattr(self, name), str) and value not in known:
+                raise StudyError(f"{name} is {value!r}.{nearest(value, known)} Write one of: {', '.join(known)}.")
+        for name, (low, high) in RANGES.items():
+            _check_number(name, getattr(self, name), low, high)
+        for name in ("depth", "width", "batch_size"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise StudyError(f"{name} is {value!r}: expected a whole number from 1 on.")
+        if self.lr != "tuned":
+            _check_number("lr", self.lr, 0.0, float("inf"))
+        if self.clip is not None:
+            _check_number("clip", self.clip, 0.0, float("inf"))
+        _check_shape(self)
+
+    def key(self) -> dict[str, Any]:
+        """All that decides a result, as JSON values; a function stands by its name and a hash of its source."""
+        values = asdict(self) | {"model": _told(self.model), "init": None if self.init is None else str(self.init)}
+        values["options"] = {name: _told(value) for name, value in sorted(self.options.items())}
+        return {name: value for name, value in values.items() if name != "name"}
+
+
+SHAPE = ("norm", "activation", "depth", "width", "residual", "dropout", "dropout_kind")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model": ("mlp", "cnn", "resnet", "transformer", "rnn"),
+    "dropout_kind": ("dropout", "alpha", "connect", "spatial", "block", "path"),
+    "optimizer": ("sgd", "momentum", "adam", "adamw", "rmsprop"),
+    "lr": ("tuned",),
+}
+RANGES: dict[str, tuple[float, float]] = {
+    "dropout": (0.0, 1.0),
+    "label_smoothing": (0.0, 1.0),
+    "mixup": (0.0, float("inf")),
+    "cutmix": (0.0, float("inf")),
+    "weight_decay": (0.0, float("inf")),
+}
+
+
+def grid(**values: Any) -> tuple[Arm, ...]:
+    """Every combination of the values given as lists; a value that is not a list is that of all arms.
+
+    Args:
+        values: fields of `Arm`. The first one varies slowest.
+
+    Returns:
+        The arms.
+
+    Raises:
+        StudyError: a list is empty, or `Arm` has no such field; the nearest is suggested.
+
+    Example:
+        >>> [(arm.init, arm.depth) for arm in grid(init=["xavier_normal", "he_normal"], depth=[4, 20])]
+        [('xavier_normal', 4), ('xavier_normal', 20), ('he_normal', 4), ('he_normal', 20)]
+    """
+    known = [f.name for f in fields(Arm)]
+    for name, value in values.items():
+        if name not in known:
+            raise StudyError(f"an arm has no field {name!r}.{nearest(name, known)} It has: {', '.join(known)}.")
+        if isinstance(value, list | tuple) and not value:
+            raise StudyError(f"the grid is empty: {name} has no values. Give at least one, or leave {name} out.")
+    choices = [value if isinstance(value, list | tuple) else [value] for value in values.values()]
+    return tuple(Arm(**dict(zip(values, chosen, strict=True))) for chosen in product(*choices))
+
+
+def nearest(word: str, known: Any) -> str:
+    """A sentence that suggests the word that was probably meant, or nothing."""
+    near = get_close_matches(str(word), list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value < high
+    if not fits:
+        expected = f"a number from {low:g} to below {high:g}" if high != float("inf") else f"a number from {low:g} on"
+        raise StudyError(f"{name} is {value!r}: expected {expected}.")
+
+
+def _check_shape(arm: Arm) -> None:
+    if isinstance(arm.model, str):
+        if arm.options:
+            raise StudyError(
+                f"options {sorted(arm.options)} are for a model of your own; the family {arm.model!r} takes the fields "
+                f"{', '.join(SHAPE)}."
+            )
+        return
+    if not callable(arm.model):
+        raise StudyError(f"model is {arm.model!r}: expected the name of a family, or a function that builds a module.")
+    defaults = {f.name: f.default for f in fields(Arm)}
+    given = [name for name in SHAPE if getattr(arm, name) != defaults[name]]
+    if given:
+        raise StudyError(
+            f"{', '.join(given)} are for built-in families; a model of your own takes keyword arguments: "
+            f"options={{{', '.join(f'{name!r}: ...' for name in given)}}}."
+        )
+
+
+def _told(value: Any) -> Any:
+    """A JSON value that stands for `value`, the same in every process."""
+    if callable(value):
+        try:
+            source = inspect.getsource(value)
+        except (OSError, TypeError):
+            source = ""
+        where = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', type(value).__qualname__)}"
+        return f"{where}#{hashlib.sha256(source.encode()).hexdigest()[:12]}" if source else where
+    if isinstance(value, Mapping):
+        return {str(name): _told(each) for name, each in sorted(value.items())}
+    if isinstance(value, list | tuple):
+        return [_told(each) for each in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

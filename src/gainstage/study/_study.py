@@ -1,0 +1,148 @@
+"""A study: arms times seeds, on one data set, with the learning rate of each arm tuned."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gainstage.study._arm import Arm
+from gainstage.study._data import Data, load
+from gainstage.study._errors import StudyError
+from gainstage.study._init_text import init_of
+from gainstage.study._results import ArmResult, Results
+from gainstage.study._store import Store
+from gainstage.study._trial import Trial
+from gainstage.study._tuning import tune
+from gainstage.study._work import Progress, Work
+
+TUNING = 1_000_000  # seeds from here on choose learning rates, those below are reported
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Does it matter here? Arms times seeds, compared fairly.
+
+    All arms see the same data, and a seed means the same batches in the same order for all of them, so that their
+    differences are paired. An arm whose `lr` is `"tuned"` gets the best of a log grid by the validation part, with
+    seeds that are not reported; what is reported is the score on the test part at the end of training.
+
+    Args:
+        arms: at least one; see `grid`.
+        data: `"digits"`, `"mnist1d"`, `"breast_cancer"`, `"wine"`, `"iris"`, `"diabetes"`, `"mnist5k"`; or `(x, y)`,
+            a dataset or a loader.
+        seeds: how many, 0, 1, ...; or which.
+        steps: updates of every trial.
+        looks: points of the learning curves.
+        rates: learning rates to try; by default five half decades that suit the optimizer, and up to two more where
+            the best one is at an end.
+        tuning_seeds: how many runs choose the learning rate.
+        split_seed: decides which samples are for training, validation and test.
+        margin: the smallest difference in score that matters to you.
+        device: `"cpu"` or `"cuda"`.
+
+    Raises:
+        StudyError: there are no arms, two of them are equal, or a number is out of its range.
+
+    Example:
+        >>> from gainstage.study import Serial, Study, grid
+        >>> arms = grid(init=["he_normal", "zeros"], depth=2, width=8, lr=0.01)
+        >>> study = Study(arms=arms, data="wine", seeds=2, steps=40)
+        >>> results = study.run(executor=Serial())
+        >>> results.summary(0).mean > results.summary(1).mean
+        True
+    """
+
+    arms: Sequence[Arm]
+    data: Any = "digits"
+    seeds: int | Sequence[int] = 5
+    steps: int = 300
+    looks: int = 20
+    rates: Sequence[float] | None = None
+    tuning_seeds: int = 1
+    split_seed: int = 0
+    margin: float = 0.01
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not self.arms:
+            raise StudyError("a study needs at least one arm: arms=gs.grid(init=['auto', 'torch']).")
+        for arm in self.arms:
+            if isinstance(arm.init, str):
+                init_of(arm.init)
+        told = [repr(arm.key()) for arm in self.arms]
+        for i, arm in enumerate(self.arms):
+            if told.index(told[i]) != i:
+                raise StudyError(f"arms {told.index(told[i])} and {i} are the same: {arm}. Leave one of them out.")
+        counts = {"steps": self.steps, "looks": self.looks, "tuning_seeds": self.tuning_seeds}
+        if isinstance(self.seeds, int):
+            counts["seeds"] = self.seeds
+        for name, value in counts.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise StudyError(f"{name} is {value!r}: expected a whole number from 1 on.")
+        wrong = [seed for seed in self.seed_list if not 0 <= seed < TUNING]
+        if wrong or len(set(self.seed_list)) < len(self.seed_list) or not self.seed_list:
+            raise StudyError(
+                f"seeds are {self.seeds!r}: expected how many, or different numbers from 0 to {TUNING - 1:,}."
+            )
+        if self.rates is not None and not (self.rates and all(0 < rate < float("inf") for rate in self.rates)):
+            raise StudyError(f"rates are {self.rates!r}: expected learning rates above 0, such as [1e-3, 1e-2].")
+        if not self.margin >= 0:
+            raise StudyError(f"margin is {self.margin!r}: expected a score difference from 0 on, such as 0.01.")
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds that are reported."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)
+
+    def run(
+        self,
+        *,
+        executor: Executor | None = None,
+        store: Store | str | Path | None = None,
+        on_done: Sequence[Callable[[Progress], object]] = (),
+    ) -> Results:
+        """Carry out all trials that the store does not have, and compare.
+
+        Every completed trial is in the store at once, so a run that was interrupted goes on where it ended.
+
+        Args:
+            executor: anything with `submit` like `concurrent.futures.Executor`; a process on each core by default.
+            store: a file, or an open `Store`; by default outcomes are kept in memory only.
+            on_done: functions that are told the `Progress`.
+
+        Returns:
+            The results of all arms and seeds.
+
+        Raises:
+            StudyError: an arm cannot be built or trained, the data do not fit, or the store cannot be used. What was
+                completed stays in the store.
+        """
+        data = load(self.data, seed=self.split_seed)
+        with ExitStack() as opened:
+            if not isinstance(store, Store):
+                store = opened.enter_context(Store(store))
+            work = Work(data, store, executor, on_done, opened)
+            tuned = tune(
+                self.arms,
+                lambda arm, seed: self._trial(arm, seed, data),
+                lambda trials: work.carry_out("tuning", trials),
+                seeds=range(TUNING, TUNING + self.tuning_seeds),
+                rates=self.rates,
+            )
+            chosen = [replace(arm, lr=found.lr) for arm, found in zip(self.arms, tuned, strict=True)]
+            trials = [self._trial(arm, seed, data) for arm in chosen for seed in self.seed_list]
+            outcomes = work.carry_out("trials", trials)
+        n = len(self.seed_list)
+        made = tuple(
+            ArmResult(arm, found.lr, found.tried, found.at_edge, tuple(outcomes[i * n : (i + 1) * n]))
+            for i, (arm, found) in enumerate(zip(self.arms, tuned, strict=True))
+        )
+        resolution = 1 / len(data.test.x) if data.classes else 0.0
+        return Results(
+            data.name, data.score_name, data.guess, self.steps, self.margin, self.seed_list, made, resolution
+        )
+
+    def _trial(self, arm: Arm, seed: int, data: Data) -> Trial:
+        return Trial(arm, seed, self.steps, self.looks, data.fingerprint, self.device)

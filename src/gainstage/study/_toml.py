@@ -1,0 +1,170 @@
+"""A study written as TOML: `data`, `seeds`, `steps` and the like, a table `[grid]`, tables `[[arms]]`."""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from gainstage.errors import GainstageError
+from gainstage.study._arm import Arm, Factory, grid, nearest
+from gainstage.study._errors import StudyError
+from gainstage.study._init_text import init_of
+from gainstage.study._study import Study
+
+ARM = tuple(f.name for f in fields(Arm))
+GRID = tuple(name for name in ARM if name != "name")
+TOP = (*(f.name for f in fields(Study) if f.name != "arms"), "grid", "arms")
+Check = Callable[[Any], bool]
+KINDS: dict[str, tuple[Check, str]] = {
+    **dict.fromkeys(
+        ("model", "init", "norm", "activation", "dropout_kind", "optimizer", "name", "device"),
+        (lambda value: isinstance(value, str), "a text"),
+    ),
+    **dict.fromkeys(("steps", "looks", "tuning_seeds", "split_seed"), (lambda value: _whole(value), "a whole number")),
+    "data": (lambda value: isinstance(value, str), "the name of a data set"),
+    "seeds": (lambda value: _whole(value) or _all(value, _whole), "how many, or a list of whole numbers"),
+    "rates": (lambda value: _all(value, _number), "a list of numbers"),
+    "margin": (lambda value: _number(value), "a number"),
+    "residual": (lambda value: isinstance(value, bool), "true or false"),
+    "options": (lambda value: isinstance(value, dict), "a table, such as { width = 3 }"),
+    "grid": (lambda value: isinstance(value, dict), "a table, [grid]"),
+    "arms": (lambda value: _all(value, lambda each: isinstance(each, dict)), "tables, [[arms]]"),
+}
+NONE = ("init", "norm", "clip")  # fields that may be None, which TOML cannot write: "none"
+
+
+def study_of(text: str, *, file: str = "study.toml", factory: Callable[[str], Factory] | None = None) -> Study:
+    """The study that a text in TOML describes.
+
+    Args:
+        text: keys of `Study` at the top; `[grid]` with fields of `Arm`, a list for every value that is to be combined
+            with all others; `[[arms]]` with fields of `Arm` for single arms. With both, the grid goes first. `"none"`
+            stands for None.
+        file: its name, for messages.
+        factory: turns a model that is no family, `"net.py:build"`, into the function; without it, it is refused.
+
+    Returns:
+        The study.
+
+    Raises:
+        StudyError: it is not TOML, has a key that there is not, a value of the wrong kind, or one that `Arm` or `Study`
+            refuses. The message names the line, the table and the key.
+
+    Example:
+        >>> study = study_of('seeds = 3\\n[grid]\\ninit = ["he_normal", "normal(std=0.01)"]\\ndepth = [4, 20]')
+        >>> len(study.arms), study.seeds
+        (4, 3)
+    """
+    try:
+        told = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise StudyError(f"{file} is not TOML: {error}") from None
+    at = _Places(file, text)
+    _check_keys(told, TOP, at, "")
+    alone = told.pop("arms", [])
+    arms = _grid(told.pop("grid"), at, factory) if "grid" in told else ()
+    arms += tuple(_arm(table, at, f"arms[{i}]", factory) for i, table in enumerate(alone))
+    if not arms:
+        raise StudyError(f'{file} has no arms. Write a table [grid], such as: init = ["auto", "torch"], or [[arms]].')
+    try:
+        return Study(arms=arms, **told)
+    except StudyError as error:
+        raise StudyError(f"{at.of_message('', str(error))}: {error}") from None
+
+
+class _Places:
+    """Where in the file a key of a table is written; `tomllib` does not tell."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self._file = file
+        self._lines: dict[tuple[str, str], int] = {}
+        table, arms = "", 0
+        for number, line in enumerate(text.splitlines(), 1):
+            if header := re.match(r"\s*\[\[?\s*([\w.\"'-]+)\s*\]", line):
+                table = header[1].strip("\"'")
+                if line.lstrip().startswith("[["):
+                    table, arms = f"{table}[{arms}]", arms + 1
+                self._lines.setdefault(("", table.partition("[")[0]), number)
+                self._lines.setdefault((table, ""), number)
+            elif key := re.match(r"""\s*["']?([\w-]+)["']?\s*(?:=|\.)""", line):
+                self._lines.setdefault((table, key[1]), number)
+
+    def __call__(self, table: str, key: str) -> str:
+        """`study.toml, line 4, in [grid]`, as much of it as is known."""
+        line = self._lines.get((table, key)) or self._lines.get((table, ""))
+        shown = f"[[arms]] number {int(table[5:-1]) + 1}" if table.startswith("arms[") else f"[{table}]"
+        return self._file + (f", line {line}" if line else "") + (f", in {shown}" if table else "")
+
+    def of_message(self, table: str, message: str) -> str:
+        """The place of the key that a message of `Arm` or `Study` begins with, else that of the table."""
+        return self(table, message.partition(" ")[0])
+
+
+def _check_keys(told: Mapping[str, Any], known: tuple[str, ...], at: _Places, table: str) -> None:
+    for key, value in told.items():
+        if key not in known:
+            elsewhere = (
+                "" if table or key not in ARM else " It is a field of an arm: write it under [grid] or [[arms]]."
+            )
+            hint = elsewhere or f"{nearest(key, known)} There are: {', '.join(known)}."
+            raise StudyError(f"{at(table, key)}: there is no key {key!r}.{hint}")
+        fits, expected = KINDS.get(key, (lambda _: True, ""))
+        for each in value if table == "grid" and isinstance(value, list) else [value]:
+            if not fits(each):
+                raise StudyError(f"{at(table, key)}: {key} is {each!r}: expected {expected}.")
+
+
+def _grid(table: dict[str, Any], at: _Places, factory: Callable[[str], Factory] | None) -> tuple[Arm, ...]:
+    if "name" in table:
+        raise StudyError(f"{at('grid', 'name')}: the arms of a grid have no name of their own; use [[arms]] for that.")
+    _check_keys(table, GRID, at, "grid")
+    if not table:
+        raise StudyError(f'{at("grid", "")}: the grid is empty. Write for instance: init = ["auto", "torch"].')
+    values = {
+        key: [_value(key, each, at, "grid", factory) for each in value]
+        if isinstance(value, list)
+        else _value(key, value, at, "grid", factory)
+        for key, value in table.items()
+    }
+    try:
+        return grid(**values)
+    except StudyError as error:
+        empty = next((key for key, value in values.items() if value == []), None)
+        where = at("grid", empty) if empty else at.of_message("grid", str(error))
+        raise StudyError(f"{where}: {error}") from None
+
+
+def _arm(table: dict[str, Any], at: _Places, name: str, factory: Callable[[str], Factory] | None) -> Arm:
+    _check_keys(table, ARM, at, name)
+    values = {key: _value(key, value, at, name, factory) for key, value in table.items()}
+    try:
+        return Arm(**values)
+    except StudyError as error:
+        raise StudyError(f"{at.of_message(name, str(error))}: {error}") from None
+
+
+def _value(key: str, value: Any, at: _Places, table: str, factory: Callable[[str], Factory] | None) -> Any:
+    """The value of a field of `Arm`, from what TOML can write."""
+    if key in NONE and value == "none":
+        return None
+    try:
+        if key == "model" and factory is not None and (":" in value or value.endswith(".py")):
+            return factory(value)
+        if key == "init":
+            init_of(value)
+    except GainstageError as error:
+        raise StudyError(f"{at(table, key)}: {error}") from error
+    return value
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _all(value: Any, fits: Check) -> bool:
+    return isinstance(value, list) and all(map(fits, value))

@@ -1,0 +1,104 @@
+"""Trials in, outcomes out: what the store does not have goes to the executor, and comes back into the store."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from gainstage.study._data import Data
+from gainstage.study._engine import Task, run, tasks
+from gainstage.study._errors import StudyError
+from gainstage.study._pool import Pool
+from gainstage.study._store import Store
+from gainstage.study._trial import Outcome, Trial
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `on_done` is told before the first and after every task of a stage.
+
+    Attributes:
+        stage: `"tuning"` or `"trials"`.
+        done: trials of this stage that are done, with those that the store had.
+        total: trials of this stage.
+        known: trials of this stage that the store had.
+    """
+
+    stage: str
+    done: int
+    total: int
+    known: int
+
+
+class Work:
+    """A study's data, store and executor.
+
+    Args:
+        data: of all trials.
+        store: where outcomes are kept.
+        executor: None for a process on each core, started when there is something to do.
+        on_done: functions that are told the `Progress`.
+        opened: closes the processes.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        store: Store,
+        executor: Executor | None,
+        on_done: Sequence[Callable[[Progress], object]],
+        opened: ExitStack,
+    ) -> None:
+        self._data, self._store, self._executor, self._on_done, self._opened = data, store, executor, on_done, opened
+
+    def carry_out(self, stage: str, trials: Sequence[Trial]) -> list[Outcome]:
+        """The outcome of each trial, from the store or by training.
+
+        A task with a trial that the store does not have is done whole: the numbers of networks that are trained as one
+        depend in their last bits on how many they are.
+
+        Raises:
+            StudyError: a task raised; those that were running are waited for and kept, the others are not begun.
+        """
+        keys = [trial.key for trial in trials]
+        known = self._store.known(keys)
+        had = len(known)
+
+        def keep(task: Task, outcomes: Sequence[Outcome]) -> None:
+            self._store.keep(zip(task.trials, outcomes, strict=True))
+            for trial, outcome in zip(task.trials, outcomes, strict=True):
+                known.setdefault(trial.key, outcome)
+            self._tell(Progress(stage, len(known), len(trials), had))
+
+        self._tell(Progress(stage, had, len(trials), had))
+        if had < len(keys):
+            shared = tasks(trials, self._data)
+            self._do([task for task in shared if any(trial.key not in known for trial in task.trials)], keep)
+        return [known[key] for key in keys]
+
+    def _do(self, wanted: Sequence[Task], keep: Callable[[Task, Sequence[Outcome]], None]) -> None:
+        if self._executor is None:
+            self._executor = self._opened.enter_context(Pool())
+        running: dict[Future[tuple[Outcome, ...]], Task] = {}
+
+        def collect(timeout: float | None) -> None:
+            for future in wait(running, timeout, FIRST_COMPLETED).done:
+                keep(running.pop(future), future.result())
+
+        try:
+            for task in wanted:
+                running[self._executor.submit(run, task)] = task
+                collect(timeout=0)
+            while running:
+                collect(timeout=None)
+        except BaseException as error:
+            left = [future for future in running if not future.cancel()]
+            if isinstance(error, StudyError):  # those that have begun are waited for
+                for future in wait(left).done:
+                    if future.exception() is None:
+                        keep(running[future], future.result())
+            raise
+
+    def _tell(self, progress: Progress) -> None:
+        for told in self._on_done:
+            told(progress)
