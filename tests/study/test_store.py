@@ -293,8 +293,9 @@ def test_many_threads_make_and_share_one_store(tmp_path: Path) -> None:
 def test_a_kill_at_any_moment_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     path, moments = tmp_path / "a.sqlite", random.Random(0)
     said: set[str] = set()
+    there: set[str] = set()
     for _ in range(30):  # two write the same trials; both are killed, some while they make the file
-        writers = [process(writing(path, range(100_000))) for _ in range(2)]
+        writers = [process(writing(path, range(len(there), 100_000))) for _ in range(2)]
         for _ in range(moments.randint(0, 3)):
             said.add(writers[0][1].readline().strip())
         time.sleep(moments.uniform(0.0, 0.02))

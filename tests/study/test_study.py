@@ -10,25 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from small_study import numbers_of, small
 from torch import nn
 
 import gainstage as gs
-from gainstage.study import Arm, Pool, Progress, Results, Serial, Store, Study, StudyError, grid
-
-
-def small(**changes: Any) -> Study:
-    arms = grid(init=["he_normal", "zeros"], depth=[1, 3], width=8)
-    return Study(
-        **({"arms": arms, "data": "wine", "seeds": 3, "steps": 20, "looks": 2, "rates": [1e-2, 1e-1]} | changes)
-    )
-
-
-def numbers(results: Results) -> list[tuple[Any, ...]]:
-    """All but the times that it took."""
-    return [
-        (each.lr, each.tried, each.at_edge, [(o.failed, o.curve, o.validation, o.test, o.loss) for o in each.outcomes])
-        for each in results.arms
-    ]
+from gainstage.study import Arm, Pool, Progress, Serial, Store, StudyError, grid
 
 
 class Counting(Serial):
@@ -47,14 +33,16 @@ class Counting(Serial):
 
 def test_serial_and_pool_give_identical_numbers() -> None:
     with Pool(workers=2) as pool:
-        assert numbers(small().run(executor=pool)) == numbers(small().run(executor=Serial()))
+        assert numbers_of(small().run(executor=pool)) == numbers_of(small().run(executor=Serial()))
 
 
 def test_what_the_store_has_is_not_trained_again(tmp_path: Path) -> None:
     first, again = Counting(), Counting()
     told: list[Progress] = []
     results = small().run(executor=first, store=tmp_path / "s.db")
-    assert numbers(small().run(executor=again, store=tmp_path / "s.db", on_done=[told.append])) == numbers(results)
+    assert numbers_of(small().run(executor=again, store=tmp_path / "s.db", on_done=[told.append])) == numbers_of(
+        results
+    )
     assert first.trials >= 4 * (2 + 3)
     assert again.trials == 0
     assert told[0].done == told[0].total == told[0].known == 4 * 2
@@ -71,7 +59,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_numbers(tmp_path: Path, sto
     with Store(tmp_path / "s.db") as store:
         kept = len(list(store.rows()))
     rest = Counting()
-    assert numbers(small().run(executor=rest, store=tmp_path / "s.db")) == numbers(whole)
+    assert numbers_of(small().run(executor=rest, store=tmp_path / "s.db")) == numbers_of(whole)
     assert kept > 0
     total = Counting()
     small().run(executor=total)
@@ -103,7 +91,7 @@ def test_killed_after_every_task_it_goes_on_and_ends_with_the_same_numbers(tmp_p
     assert kept == [0, 6, 12, 18, 18]
     study = small(arms=grid(init=["he_normal", "zeros"], depth=[1, 2, 3], width=8, lr=0.1))
     after = study.run(executor=Counting(stop_after=0), store=tmp_path / "s.db")
-    assert numbers(after) == numbers(study.run(executor=Serial()))
+    assert numbers_of(after) == numbers_of(study.run(executor=Serial()))
 
 
 def test_the_rate_is_chosen_without_a_look_at_the_test_part_or_the_reported_seeds() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gainstage.cli._errors import CannotRun
+from gainstage.cli._errors import CannotRun, did_you_mean
 from gainstage.cli._files import read_text
 from gainstage.cli._module import import_target
 from gainstage.cli._target import attribute_of
@@ -38,6 +38,9 @@ def study_from(file: Path) -> "Study":
         found: Callable[..., Any] = attribute_of(module, attribute, target)
         return found
 
+    if not file.is_file():
+        near = did_you_mean(file.name, (path.name for path in file.parent.glob("*.toml")))
+        raise CannotRun(f"there is no file {file}.{near} gainstage compare --help shows what to write into one.")
     return study_of(read_text(file), file=str(file), factory=factory)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gainstage.cli._errors import INTERRUPTED, VERBOSE, CannotRun
+from gainstage.cli._errors import INTERRUPTED, VERBOSE, CannotRun, explain
 from gainstage.cli._files import write_text
 from gainstage.cli._options import output_format, verbose
 from gainstage.cli._report import can_draw
@@ -99,19 +99,20 @@ def _run(study: "Study", where: Path, kind: str, workers: int | None, tally: Tal
     from gainstage.study import Store
 
     def kept() -> str:
-        return f"kept {tally.done} of {tally.total} trials in {where}; the same command goes on from there"
+        return f"Kept {tally.done} of {tally.total} trials in {where}; the same command goes on from there."
 
     with Store(where) as store:
         try:
             with executor_of(kind, workers) as executor, shown(tally) as told:
                 return study.run(executor=executor, store=store, on_done=[told])
         except KeyboardInterrupt:
-            click.echo(f"\ngainstage: interrupted: {kept()}", err=True)
+            click.echo(f"\ngainstage: interrupted. {kept()}", err=True)
             click.get_current_context().exit(INTERRUPTED)
-        except GainstageError as error:
+        except Exception as error:
             if not tally.done:
                 raise
-            raise CannotRun(f"{error}\n{kept().capitalize()}.") from error
+            said = str(error) if isinstance(error, GainstageError) else f"unexpected {explain(error)}"
+            raise CannotRun(f"{said}\n{kept()}") from error
 
 
 def _details(results: "Results", title: str, where: Path, tally: Tally, *, claims: bool) -> "StudyDetails":

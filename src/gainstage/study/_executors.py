@@ -58,7 +58,7 @@ def packed(call: Any, number: Callable[[Any], int | None] = lambda value: None) 
     """
     cloudpickle = _cloudpickle()
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class Pickler(cloudpickle.Pickler):  # type: ignore[name-defined, misc]
         def persistent_id(self, value: Any) -> int | None:
             return number(value)
 

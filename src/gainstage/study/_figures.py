@@ -156,7 +156,7 @@ def heatmap(
     low, high = min([results.guess, *means.values()]), max(means.values())
     ax.pcolormesh(shown, cmap="cividis", vmin=low, vmax=max(high, low + 1e-9), edgecolors="none")
     for (r, c), mean in means.items():
-        light = (mean - low) / max(high - low, 1e-9) > 0.5
+        light = (mean - low) / max(high - low, 1e-9) > 0.467  # where black and white have equal contrast to it
         colour = "#000000" if light else "#ffffff"
         ax.text(c + 0.5, r + 0.5, f"{mean:.2f}", ha="center", va="center", color=colour, fontsize="small")
     ax.set_xticks([c + 0.5 for c in range(len(column_labels))], column_labels, rotation=30, ha="right")

@@ -239,8 +239,8 @@ def _writable(path: str | Path) -> Iterator[None]:
 
 def _config(trial: Trial) -> str:
     """The JSON text whose hash is the trial's key."""
-    told = {name: getattr(trial, name) for name in ("seed", "steps", "looks", "data", "device")}
-    return json.dumps(told | {"arm": trial.arm.key(), "code": code_version()}, sort_keys=True)
+    values = {name: getattr(trial, name) for name in ("seed", "steps", "looks", "data", "device")}
+    return json.dumps(values | {"arm": trial.arm.key(), "code": code_version()}, sort_keys=True)
 
 
 ARM: dict[str, type] = {

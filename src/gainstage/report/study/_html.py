@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from gainstage.study._claims import Judged
     from gainstage.study._verdict import Verdict
 
-_ROWS = 400  # most arms that one page tells one by one
-_SENTENCES = 200  # most verdicts
-_DRAWN = 300_000  # most characters of all its figures but the first
+_ROWS = 300  # most arms that one page tells one by one
+_SENTENCES = 150  # most verdicts
+_DRAWN = 280_000  # most characters of all figures; one alone has half of it at most
 
 
 def study_html(results: "Results", details: StudyDetails | None = None) -> str:
@@ -72,9 +72,9 @@ def _figures(results: "Results", tables: "Sequence[Block]") -> "list[tuple[Panel
     made: list[tuple[Panel, ...]] = []
     size = 0
     for number, block in enumerate(tables):
-        drawn = panels(results, block, number)
+        drawn = tuple(panel for panel in panels(results, block, number) if len(panel.svg) <= _DRAWN // 2)
         size += sum(len(panel.svg) for panel in drawn)
-        if made and size > _DRAWN:
+        if size > _DRAWN:
             break
         made.append(drawn)
     return made
@@ -109,7 +109,6 @@ def _row(results: "Results", label: str, arm: int, tops: set[int], like: set[int
         "area": score(summary.area),
         "failed": f"{summary.failures}/{summary.n}",
         "failures": summary.failures,
-        "tried": ", ".join(f"{rate(lr)}: {score(value)}" for lr, value in each.tried),
     }
 
 

@@ -105,7 +105,8 @@ def best_and_like(results: "Results") -> tuple[set[int], set[int]]:
         if (top := best(results, arms)) is None:
             continue
         tops.add(top)
-        if verdict := asked.get(frozenset(arms)):
+        verdict = asked.get(frozenset(arms))
+        if verdict is not None and len(results.seeds) > 1:
             number = dict(zip(verdict.levels, verdict.arms, strict=True))
             pairs = [(number[c.a], number[c.b]) for c in verdict.comparisons if c.adjusted_p >= 0.05]
             like |= {a + b - top for a, b in pairs if top in (a, b)}

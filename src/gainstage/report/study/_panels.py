@@ -12,6 +12,7 @@ from gainstage.report.study._numbers import score
 if TYPE_CHECKING:
     from gainstage.study import Results
 
+FIELD = 200  # most arms in a heat map
 ARMS = 12  # most in one figure of curves; the best of a longer table are drawn
 
 
@@ -34,7 +35,7 @@ def overview(results: "Results") -> Panel | None:
 
     first, *others = results.factors or ("",)
     width, height = size_of(results) if is_grid(results) else (0.0, 0.0)
-    if not others or not 0 < width < 14 or height > 20:
+    if not others or not 0 < width < 14 or len(results.arms) > FIELD:
         return None
     means = [(results.summary(i).mean, label) for i, label in enumerate(results.labels)]
     said = f"Highest: {score(max(means)[0])} for {max(means)[1]}. Lowest: {score(min(means)[0])} for {min(means)[1]}."
