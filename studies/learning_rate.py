@@ -54,17 +54,17 @@ class ChangingNoise(nn.Module):
         return x * scale + shift
 
 
-def mlp(norm: str) -> nn.Module:
+def mlp(kind: str) -> nn.Module:
     """12 ReLU layers of 64 with He's weights, normalized, normalized and disturbed, or neither; and a head."""
     layers: list[nn.Module] = [nn.Flatten()]
     for _ in range(LAYERS):
-        linear = nn.Linear(WIDTH, WIDTH, bias=norm == "none")
+        linear = nn.Linear(WIDTH, WIDTH, bias=kind == "none")
         nn.init.normal_(linear.weight, std=sqrt(2 / WIDTH))
         if linear.bias is not None:
             nn.init.zeros_(linear.bias)
         layers.append(linear)
-        layers += [nn.BatchNorm1d(WIDTH)] * (norm != "none")
-        layers += [ChangingNoise()] * (norm == "batch with noise")
+        layers += [nn.BatchNorm1d(WIDTH)] * (kind != "none")
+        layers += [ChangingNoise()] * (kind == "batch with noise")
         layers.append(nn.ReLU())
     head = nn.Linear(WIDTH, 10)
     nn.init.normal_(head.weight, std=sqrt(1 / WIDTH))
@@ -140,14 +140,14 @@ def judge(
 def study(seeds: int) -> Study:
     """Every network at every rate."""
     arms = [
-        Arm(model=mlp, init=None, options={"norm": norm}, optimizer="sgd", lr=rate) for norm in NORMS for rate in RATES
+        Arm(model=mlp, init=None, options={"kind": norm}, optimizer="sgd", lr=rate) for norm in NORMS for rate in RATES
     ]
     return Study(arms=arms, seeds=seeds, steps=300, looks=1)
 
 
 def by_rate(results: Results, norm: str) -> dict[float, tuple[float, ...]]:
     """The accuracies of a network at every rate, one a seed."""
-    return {rate: scores(results, norm=norm, lr=rate) for rate in RATES}
+    return {rate: scores(results, kind=norm, lr=rate) for rate in RATES}
 
 
 def drawn(accuracy: dict[str, dict[float, tuple[float, ...]]], ax: Any) -> None:

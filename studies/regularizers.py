@@ -282,13 +282,12 @@ def claims(rows: Sequence[Row], of_architectures: dict[str, Sequence[float]]) ->
         """Five members bring more than half of what ten bring."""
         one, five, ten = (getattr(by[name], what) for name in ("plain", "ensemble of 5", "ensemble of 10"))
         gains = [sign * (b - a) - 0.5 * sign * (c - a) for a, b, c in zip(one, five, ten, strict=True)]
-        share = (fmean(five) - fmean(one)) / (fmean(ten) - fmean(one))
         named = {"accuracy": "accuracy", "nll": "log-likelihood"}[what]
         found = larger(f"five members bring more than half of the {named} that ten bring", gains, [0.0] * len(gains))
-        brings = sign * (fmean(ten) - fmean(one)) > 0
-        return Part(
-            found.criterion, f"{100 * share:.0f} % of it" if brings else "ten bring none", brings and found.holds
-        )
+        bring = fmean(ten) - fmean(one)
+        some = sign * bring > 0
+        measured = f"{100 * (fmean(five) - fmean(one)) / bring:.0f} % of it" if some else "ten bring none"
+        return Part(found.criterion, measured, some and found.holds)
 
     early = larger(
         "its accuracy not more than 0.01 below plain",

@@ -12,6 +12,7 @@ The curve comes from `gainstage.signal.MeanField`. Optimizer, rate and steps wer
 Adam or momentum at a rate that trains 10 layers well nothing of 80 layers trained, at any variance.
 """
 
+from functools import cache
 from itertools import pairwise
 from math import exp, log, sqrt
 from typing import Any
@@ -45,6 +46,7 @@ def tanh_net(layers: int, weight_variance: float, width: int = 64) -> nn.Module:
     return nn.Sequential(*made)
 
 
+@cache
 def bound(weight_variance: float) -> float:
     """Six depth scales of the correlation, in layers."""
     return SCALES * MeanField("tanh", weight_variance, BIAS).depth_scale_c()

@@ -24,6 +24,7 @@ from gainstage.signal import MeanField, critical_line  # noqa: E402
 from gainstage.study import Arm, ArmResult, Data, Look, Outcome, Results, Study, load  # noqa: E402
 from gainstage.study._build import build  # noqa: E402
 
+ALL = orthogonal.keys()
 SCRIPTS = ("trainable_depth", "learning_rate", "orthogonal", "residual_depth")
 JITTER = (0.01, -0.01, 0.0)  # of three seeds
 
@@ -204,9 +205,7 @@ class TestOrthogonal:
     def test_judge(self) -> None:
         def times(orthogonal_grows: bool, gaussian_grows: bool) -> dict[orthogonal.Key, list[float]]:
             grows = {"orthogonal": orthogonal_grows, "Gaussian": gaussian_grows}
-            return {
-                key: [20.0 * (key[2] if grows[key[1]] else 1) * (1 + e) for e in JITTER] for key in orthogonal.keys()
-            }
+            return {key: [20.0 * (key[2] if grows[key[1]] else 1) * (1 + e) for e in JITTER] for key in ALL}
 
         assert answers(orthogonal.judge(times(False, True))) == ["yes"] * 6
         assert answers(orthogonal.judge(times(False, False))) == ["yes", "no", "no"] * 2

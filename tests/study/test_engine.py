@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import gainstage as gs
 from gainstage.study import Arm, Data, Split, StudyError, Trial, grid, load
 from gainstage.study._engine import MEMBERS, SMALL, Task, run, tasks
 
@@ -172,8 +173,19 @@ def test_batches_are_no_larger_than_the_data() -> None:
     assert found.failed is None
 
 
-def test_the_code_version_knows_every_room_that_decides_numbers() -> None:
+def test_the_code_version_knows_every_file_that_the_engine_uses_and_no_other_of_the_room() -> None:
+    """Else an old result would pass for a new one; or a chart that was changed would make the store forget."""
+    import grimp
+
     from gainstage.study._trial import CODE
 
-    rooms = {path.parent.name for path in (Path(__file__).parents[2] / "src" / "gainstage").glob("*/__init__.py")}
-    assert rooms - set(CODE) == {"check", "report", "cli", "adapters", "lab"} & rooms
+    package = Path(gs.__file__).parent
+    told = {file for part in CODE for file in (sorted((package / part).rglob("*.py")) or [package / part])}
+    assert all(file.is_file() for file in told)
+    graph = grimp.build_graph("gainstage", exclude_type_checking_imports=True)
+    names = {"gainstage.study._engine", *graph.find_upstream_modules("gainstage.study._engine")}
+    paths = [package.joinpath(*name.split(".")[1:]) for name in names]
+    used = {path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py" for path in paths}
+    neutral = {package / "errors.py", package / "_callable.py", package / "study/_errors.py"}
+    assert used - neutral <= told
+    assert {file for file in told if "study" in file.parts} <= used

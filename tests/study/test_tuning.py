@@ -36,20 +36,26 @@ def test_scores_are_averaged_over_the_seeds_and_ties_go_to_the_lower_loss() -> N
 
 
 def test_beyond_an_end_that_is_best_two_more_are_tried() -> None:
-    rising, _ = tuned(lambda lr, _: outcome(lr))
-    assert [round(lr, 3) for lr, _ in rising.tried] == [0.001, 0.01, 0.1, 0.32, 1.0]
-    assert rising.lr == 1.0
+    """The grid of Adam ends at 1e-4 and 1e-2."""
+    rising, _ = tuned(lambda lr, _: outcome(lr), rates=None)
+    assert [lr for lr, _ in rising.tried[-3:]] == [0.01, 0.032, 0.1]
+    assert rising.lr == 0.1
     assert rising.at_edge
-    once, _ = tuned(lambda lr, _: outcome(-abs(lr - 0.32)))
-    assert (once.lr, once.at_edge) == (0.32, False)
-    falling, _ = tuned(lambda lr, _: outcome(-lr))
-    assert falling.tried[0][0] == falling.lr < 1e-3
+    once, _ = tuned(lambda lr, _: outcome(-abs(lr - 0.032)), rates=None)
+    assert (once.lr, once.at_edge) == (0.032, False)
+    falling, _ = tuned(lambda lr, _: outcome(-lr), rates=None)
+    assert falling.lr == falling.tried[0][0] == 1e-5
+
+
+def test_a_grid_that_was_given_is_kept_to() -> None:
+    rising, asked = tuned(lambda lr, _: outcome(lr))
+    assert (rising.lr, rising.at_edge, len(asked)) == (0.1, True, 3)
 
 
 def test_where_no_rate_trains_nothing_more_is_tried() -> None:
-    found, asked = tuned(lambda lr, _: outcome(0.1, float("inf")))
-    assert len(asked) == 3
-    assert found.lr in (1e-3, 1e-2, 1e-1)
+    found, asked = tuned(lambda lr, _: outcome(0.1, float("inf")), rates=None)
+    assert len(asked) == 5
+    assert 1e-4 <= found.lr <= 1e-2
 
 
 def test_a_given_rate_is_not_tuned() -> None:

@@ -50,10 +50,10 @@ def compare(
     style: str,
     output_file: Path | None,
 ) -> None:
-    """Train every arm of STUDY.toml with several seeds and say what matters.
+    """Train every arm with several seeds and say what matters.
 
-    Without a file: initialization × activation × depth on digits, and which
-    claims of the textbooks hold.
+    STUDY.toml holds the arms. Without it: initialization × activation × depth
+    on digits, and which claims of the textbooks hold.
 
     \b
     data = "digits"                    # seeds, steps, margin: see gs.Study
@@ -77,7 +77,7 @@ def compare(
     _can_write(output_file)
     with output_is_ours():
         study, title = (study_from(file), file.stem) if file else _default()
-        given = {"seeds": seeds, "steps": steps, "data": data}
+        given: dict[str, Any] = {"seeds": seeds, "steps": steps, "data": data}
         study = replace(study, **{name: value for name, value in given.items() if value is not None})
         where = store or default_store()
         tally = Tally(len(study.arms) * len(study.seed_list))

@@ -30,7 +30,9 @@ NEEDS = ("marimo", "zmq", "altair", "uvicorn", "starlette", "nbformat", "vl_conv
     help="Write every lesson to DIR as .ipynb and .html, and leave.",
 )
 def lab(port: int, no_browser: bool, folder: Path | None) -> None:
-    """Serve the lessons on initialization, normalization and regularization.
+    """Serve the interactive course.
+
+    Lessons on initialization, normalization and regularization.
 
     They run on this machine: the server listens on 127.0.0.1 only, answers
     whoever has the token in the address that it prints, and asks no other

@@ -6,6 +6,7 @@ import socket
 import webbrowser
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gainstage.lab import _progress
@@ -15,6 +16,7 @@ from gainstage.lab._lessons import lesson, lessons
 from gainstage.lab._pages import home_page, style
 
 PORT = 8642
+ASSETS = "/marimo"  # marimo's scripts, in one place: the browser loads them once for all lessons
 
 
 def serve(
@@ -58,18 +60,35 @@ def application(token: str, port: int) -> Any:
     import marimo
     from starlette.applications import Starlette
     from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
 
     head = f"<style>{style()}</style>"
-    builder = marimo.create_asgi_app(quiet=True, include_code=False, html_head=head)
+    builder = marimo.create_asgi_app(quiet=True, include_code=False, html_head=head, asset_url=ASSETS)
     for each in lessons():
         builder = builder.with_app(path=each.link.rstrip("/"), root=str(each.path))
     routes = [
         Route("/", _home),
         Route("/forget", _forget, methods=["POST"]),
         Route("/notebooks/{name}", _notebook),
+        Mount(ASSETS, _kept(StaticFiles(directory=Path(marimo.__file__).parent / "_static"))),
         Mount("/", builder.build()),
     ]
     return Guard(Starlette(routes=routes), token, port)
+
+
+def _kept(files: Any) -> Any:
+    """Static files which the browser keeps without asking again: their names change with their content."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def kept(message: Any) -> None:
+            if message["type"] == "http.response.start" and "/assets/" in scope["path"] and message["status"] == 200:
+                forever = (b"cache-control", b"private, max-age=31536000, immutable")
+                message = {**message, "headers": [*message["headers"], forever]}
+            await send(message)
+
+        await files(scope, receive, kept)
+
+    return answer
 
 
 async def _home(request: Any) -> Any:

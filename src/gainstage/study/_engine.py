@@ -203,7 +203,9 @@ def _final(model: nn.Module, data: Data) -> tuple[float, float, float]:
     """Score on validation and test, and the loss on validation."""
     model.eval()
     with torch.no_grad():
-        validation, test = (torch.cat([model(x) for x in torch.split(part.x, 1024)]) for part in (data.validation, data.test))
+        validation, test = (
+            torch.cat([model(x) for x in torch.split(part.x, 1024)]) for part in (data.validation, data.test)
+        )
     return (
         float(score(data, validation, data.validation.y)),
         float(score(data, test, data.test.y)),

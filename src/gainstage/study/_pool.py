@@ -6,9 +6,10 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -173,11 +174,12 @@ class _Lane:
 
     def send(self, work: bytes) -> tuple[Any, Future[bytes]]:
         """Hand packed work to the pool; to a new one where the last one broke while it had nothing to do."""
-        try:
-            return self._pool(), self._pool().submit(answer, work)
-        except BrokenProcessPool:
-            self.pool = None
-            return self._pool(), self._pool().submit(answer, work)
+        with _without_interrupt():
+            try:
+                return self._pool(), self._pool().submit(answer, work)
+            except BrokenProcessPool:
+                self.pool = None
+                return self._pool(), self._pool().submit(answer, work)
 
     def forget(self, pool: Any) -> None:
         if self.pool is pool:
@@ -194,6 +196,19 @@ class _Lane:
         if self.pool is None:
             self.pool = ProcessPoolExecutor(self.workers, initializer=_begin, initargs=(os.getpid(),), env=ENV)
         return self.pool
+
+
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Ctrl-C waits until the block ends, and workers that start in it never get one: it is the parent's to answer."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(parent: int) -> None:

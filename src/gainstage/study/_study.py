@@ -35,8 +35,8 @@ class Study:
         seeds: how many, 0, 1, ...; or which.
         steps: updates of every trial.
         looks: points of the learning curves.
-        rates: learning rates to try; by default five half decades that suit the optimizer, and up to two more where
-            the best one is at an end.
+        rates: learning rates to try, and no others; by default five half decades that suit the optimizer, and up to two
+            more where the best one is at an end.
         tuning_seeds: how many runs choose the learning rate.
         split_seed: decides which samples are for training, validation and test.
         margin: the smallest difference in score that matters to you.

@@ -11,7 +11,9 @@ import torch
 
 from gainstage.study._arm import Arm
 
-CODE = ("init", "signal", "nn", "plan", "train", "study")  # the rooms that decide a number
+ROOMS = ("init", "signal", "nn", "plan", "train", "study/families")
+FILES = ("arm", "build", "data", "engine", "init_text", "own_data", "seeded", "sources", "split", "trial")
+CODE = (*ROOMS, *(f"study/_{name}.py" for name in FILES))  # what decides a number
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,10 @@ def told(value: Any) -> Any:
 
 @cache
 def code_version() -> str:
-    """A hash of the source of the rooms that decide numbers, and torch's version."""
+    """A hash of the source of all that decides a number, and of torch's version."""
     rooms = Path(__file__).parents[1]
     digest = hashlib.sha256(torch.__version__.encode())
-    for room in CODE:
-        for file in sorted((rooms / room).rglob("*.py")):
+    for part in CODE:
+        for file in sorted((rooms / part).rglob("*.py")) or [rooms / part]:
             digest.update(file.relative_to(rooms).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()[:16]

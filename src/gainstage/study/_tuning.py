@@ -45,7 +45,9 @@ def tune(
     seeds: Sequence[int],
     rates: Sequence[float] | None,
 ) -> list[Tuned]:
-    """The rate of each arm; all arms are tried together, and those that are best at an end of the grid go on from it.
+    """The rate of each arm; all arms are tried together.
+
+    Where nobody gave a grid, an arm whose best rate is at an end of its own goes on from there.
 
     The best rate has the highest mean validation score over the seeds; of equal ones it has the lowest validation loss.
 
@@ -61,7 +63,7 @@ def tune(
     """
     found: list[dict[float, list[Outcome]]] = [{} for _ in arms]
     ask = {i: list(grid_of(arm, rates)) for i, arm in enumerate(arms) if arm.lr == "tuned"}
-    for _ in range(WIDER + 1):
+    for _ in range(WIDER + 1 if rates is None else 1):
         wanted = [(i, lr, seed) for i, some in ask.items() for lr in some for seed in seeds]
         outcomes = carry_out([trial(replace(arms[i], lr=lr), seed) for i, lr, seed in wanted])
         for (i, lr, _seed), outcome in zip(wanted, outcomes, strict=True):

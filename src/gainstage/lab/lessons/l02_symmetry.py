@@ -91,7 +91,7 @@ def _():
 
 @app.function
 def descend_by_hand(w, v, x, y, rate, steps):
-    """Gradient descent on the cross-entropy: incoming weights `w`, outgoing weights `v`."""
+    """Gradient descent: incoming weights `w`, outgoing weights `v`."""
     for _ in range(steps):
         a = (x @ w.T).tanh()
         delta = ((a @ v.T).softmax(1) - one_hot(y, len(v))) / len(x)
@@ -155,7 +155,7 @@ def _():
     ```python
     sgd = torch.optim.SGD(model.parameters(), lr=rate)
     gs.train.fit(model, [(x, y)], loss=cross_entropy, optimizer=sgd, epochs=20)
-    gs.check(model, x, target=y, loss=cross_entropy)                              # INI101: identical units
+    gs.check(model, x, target=y, loss=cross_entropy)      # INI101: identical units
     ```
 
     Both run from the same constant start; then both count:
@@ -319,7 +319,8 @@ def _(accuracy, noise, spreads, units):
     {torch.finfo(torch.float32).eps:.0e} is rounding: sums added up in another order, not something learned.
 
     Things to find: how large the random part must be before the digits are read, not merely before the units differ;
-    that neither activation helps; that another seed changes nothing as long as the random part is 0 and all is equal.
+    how, below a random head, a random part of a millionth grows by the same factor every few steps (a straight line on
+    this axis); that neither activation helps; that another seed changes nothing as long as the random part is 0 and all is equal.
     """)
     return
 
@@ -432,8 +433,8 @@ import torch, gainstage as gs
 
 model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.Tanh(), torch.nn.Linear(32, 10))
 torch.nn.init.constant_(model[0].weight, 0.05)
-print(gs.check(model, torch.randn(128, 64), select=["INI101"]))   # units that start, and so stay, equal
-gs.initialize(model, torch.randn(128, 64), seed=0)                # random, and the same for the same seed
+print(gs.check(model, torch.randn(128, 64), select=["INI101"]))  # units that start equal
+gs.initialize(model, torch.randn(128, 64), seed=0)  # random, the same for the same seed
 """,
     )
     lab.stack(take_home)

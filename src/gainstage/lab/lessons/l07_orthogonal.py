@@ -22,7 +22,7 @@ with app.setup:
     from gainstage import lab
 
     LESSON = lab.lesson("l07_orthogonal")
-    STEPS, UNITS, SAMPLES = 10_000, 64, 32
+    STEPS, UNITS, SAMPLES, ALIVE = 10_000, 64, 32, 0.01
     ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
     KEEPS = {"linear": 1.0, "relu": sqrt(2), "gelu": gs.gain("gelu"), "tanh": 1.0}  # scale of plain weights
     PAIRS = {"linear": 0.5, "relu": 1.0, "gelu": 1.0, "tanh": 0.5}  # phi(z) - phi(-z) is about z / this
@@ -124,10 +124,12 @@ def _():
     The library's laws:
 
     ```python
-    gs.init.orthogonal_(weight)          # in place, like torch.nn.init
-    gs.init.orthogonal(gain=2**0.5)      # the law as a value, for gs.init.fill_ and for a plan
-    gs.init.mirrored()                   # hidden layer; columns=False for the first, rows=False for the last
+    gs.init.orthogonal_(weight)    # in place, as torch.nn.init
+    gs.init.orthogonal()           # the law as a value
+    gs.init.mirrored()             # of a hidden layer
     ```
+
+    A mirrored first layer is `mirrored(columns=False)`, the last one `mirrored(rows=False)`.
 
     Both are run at 64 units. The first two numbers are the largest entry of $W^\top W - I$: rounding and nothing else.
     The third is the largest difference between the mirrored matrix built by hand and the library's.
@@ -269,8 +271,15 @@ def started(depth, activation):
 @app.function
 def directions(model):
     """Singular values of the Jacobian of the network at one random input, largest first."""
-    x = lab.draw(gs.init.normal(), UNITS, seed=4)
-    return torch.linalg.svdvals(torch.func.jacrev(model)(x)).tolist()
+    x = lab.draw(gs.init.normal(), UNITS, seed=4).double()
+    jacobian = torch.func.jacrev(model.double())(x)  # float32 would blur what is 1e7 times below the largest
+    return torch.linalg.svdvals(jacobian).tolist()
+
+
+@app.function
+def alive(singular_values):
+    """How many directions arrive with at least the share ALIVE of the largest stretch."""
+    return sum(s >= ALIVE * singular_values[0] for s in singular_values)
 
 
 @app.cell
@@ -290,8 +299,11 @@ def _(activation, depth):
 @app.cell
 def _(spectra):
     lab.table(
-        [{"start": name, "largest": s[0], "middle": s[UNITS // 2], "smallest": s[-1]} for name, s in spectra.items()],
-        "Singular values of the whole network's Jacobian",
+        [
+            {"start": name, "largest": s[0], "smallest": s[-1], f"of {UNITS} directions alive": alive(s)}
+            for name, s in spectra.items()
+        ],
+        f"Singular values of the Jacobian; alive: at least {ALIVE:.0%} of the largest",
     )
     return
 
@@ -303,6 +315,7 @@ def _(activation, depth, spectra):
             {"direction, largest first": i + 1, "singular value": value, "start": name}
             for name, values in spectra.items()
             for i, value in enumerate(values)
+            if value > 1e-10 * values[0]  # below that there is rounding
         ],
         "direction, largest first",
         "singular value",
@@ -493,8 +506,9 @@ def _():
     edge_without_bias = gs.signal.critical_line("tanh", 0.0)
     lab.prose(rf"""
     The theory is for infinite width and a mean square that has settled; the measurement is one draw of a network of 128
-    units, read off a coarse grid. Without biases the edge is at $\sigma_w = {sqrt(edge_without_bias.weight_variance):.4g}$,
-    and the mean square then falls for so many layers that no shallow network shows it settled.
+    units, read off a coarse grid. Without biases the edge is at
+    $\sigma_w = {sqrt(edge_without_bias.weight_variance):.4g}$, and the mean square then falls for so many layers
+    that no shallow network shows it settled.
     """)
     return (edge_without_bias,)
 
@@ -508,18 +522,14 @@ def _():
 @app.cell
 def _():
     DEPTH = 30
-    OPTIONS = [
-        "Nearly flat: less than a factor of 3",
-        "Better: a factor of 3 to 1000",
-        "No better: a factor of more than 1000",
-    ]
+    OPTIONS = ["All of them: more than 60", "About half: 20 to 60", "Few: less than 20"]
     prediction = lab.Predict(
         LESSON,
         rf"""
         A {DEPTH}-layer ReLU network is started with orthogonal weights of gain $\sqrt 2$, the right gain for ReLU.
         Every
-        matrix stretches all directions alike. How far apart are the largest and the middle singular value of the whole
-        network's Jacobian?
+        matrix stretches all {UNITS} directions alike. How many directions of the input come through the whole network
+        with at least {ALIVE:.0%} of the stretch of the largest one?
         """.strip(),
         OPTIONS,
     )
@@ -534,22 +544,21 @@ def _(commit, committed, prediction):
 
 @app.cell
 def _(DEPTH, OPTIONS):
-    _spectra = {name: directions(model) for name, model in started(DEPTH, "relu").items()}
-    spread = {name: s[0] / s[UNITS // 2] for name, s in _spectra.items()}
-    truth = OPTIONS[0] if spread["orthogonal"] < 3 else OPTIONS[1] if spread["orthogonal"] < 1000 else OPTIONS[2]
-    return spread, truth
+    left = {name: alive(directions(model)) for name, model in started(DEPTH, "relu").items()}
+    truth = OPTIONS[0] if left["orthogonal"] > 60 else OPTIONS[1] if left["orthogonal"] >= 20 else OPTIONS[2]
+    return left, truth
 
 
 @app.cell
-def _(DEPTH, committed, prediction, spread, truth):
+def _(DEPTH, committed, left, prediction, truth):
     prediction.reveal(
         committed(),
         truth,
         rf"""
-        Largest over middle: {spread["orthogonal"]:.2g} with orthogonal weights, {spread["normal"]:.2g} with He's normal
-        ones. The matrices are isometries, and the ReLUs are not: each of the {DEPTH - 1} switches about half of the
-        units off, and the next matrix turns other directions into the switched-off places. The mirrored start has
-        {spread["mirrored"]:.6g}: what one unit of a pair cuts off, the other one carries.
+        {left["orthogonal"]} of {UNITS} with orthogonal weights, {left["normal"]} with He's normal ones. The matrices are
+        isometries, and the ReLUs are not: each of the {DEPTH - 1} switches about half of the units off, and the next
+        matrix turns other directions into the switched-off places. With the mirrored start all {left["mirrored"]}
+        arrive: what one unit of a pair cuts off, the other one carries.
         """,
     )
     return
@@ -630,9 +639,9 @@ def _():
         """
 import gainstage as gs
 
-edge = gs.signal.critical_line("tanh", bias_variance=0.05)   # where signal and gradient travel farthest
-print(edge.weight_variance, edge.slope())
-print(gs.init.sample(gs.init.mirrored(), (128, 128), seed=0, name="w"))   # hidden layer of a looks-linear ReLU network
+edge = gs.signal.critical_line("tanh", bias_variance=0.05)
+print(edge.weight_variance, edge.slope())   # signal and gradient travel farthest here
+print(gs.init.sample(gs.init.mirrored(), (8, 8), seed=0, name="w"))   # looks-linear
 """,
     )
     lab.stack(take_home)
@@ -640,7 +649,7 @@ print(gs.init.sample(gs.init.mirrored(), (128, 128), seed=0, name="w"))   # hidd
 
 
 @app.cell
-def _(edge, edge_without_bias, spread):
+def _(edge, edge_without_bias, left):
     lab.questions(
         {
             "An orthogonal matrix keeps every length. Why is a deep tanh network with orthogonal weights not an "
@@ -649,8 +658,8 @@ def _(edge, edge_without_bias, spread):
             inputs stay where $\tanh$ is nearly straight, and there orthogonal weights of gain 1 do come close to
             isometry (Pennington et al.), while normal weights do not at any gain.""",
             "Why does orthogonality not rescue ReLU?": rf"""
-            $D_l$ has ones and zeros. A product of isometries and such projections loses directions at every layer; the
-            measured spread is {spread["orthogonal"]:.1e}. It needs structure across units, as in the mirrored
+            $D_l$ has ones and zeros. A product of isometries and such projections loses directions at every layer;
+            {left["orthogonal"]} of {UNITS} were left above. It needs structure across units, as in the mirrored
             start.""",
             "Is a mirrored network not just a linear network?": r"""
             At the first forward pass it is, exactly. But one unit of a pair learns from the samples with $z > 0$ and

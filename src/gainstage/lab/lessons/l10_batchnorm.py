@@ -312,7 +312,8 @@ def _():
     lab.prose(r"""
     Which is better depends on the network, and the ranges of the seeds overlap more often than opinions do: ask
     `gainstage compare` for your own. What always holds: *before*, a bias in the weight in front is useless, as $\mu$
-    takes it away again; *before*, half of the units of a ReLU stay awake whatever the weights do; and the start must
+    takes it away again; *before*, no unit of a ReLU is dead at the start: its input
+    has mean 0 over the batch, so some samples are above 0; and the start must
     know the place, as the next weight reads mean square 1/2 or 1.
     """)
     return
@@ -431,7 +432,7 @@ def _(RATE, committed, costs, prediction, truth):
         Mean cost over the last 10 of 60 steps at learning rate {RATE:g}: plain {costs["plain", RATE]:.3g} (inf: it was
         no finite number any more), normalized {costs["normalized", RATE]:.3g}, normalized with noise
         {costs["normalized, noise", RATE]:.3g}. A shift of distributions that is *larger* than that of the plain network
-        does not undo the gain, so the lack of shift cannot be its reason. The section below measures both: the shift,
+        leaves most of the gain, so the lack of shift cannot be the whole reason. Below both are measured: the shift,
         and what the normalization changes besides.
         """,
     )
@@ -605,7 +606,7 @@ def _():
     NORMS = {
         "BatchNorm": gs.nn.BatchNorm1d,
         "BatchNorm, momentum 0.01": lambda width: gs.nn.BatchNorm1d(width, momentum=0.01),
-        "BatchNorm without running statistics": lambda width: gs.nn.BatchNorm1d(width, track_running_stats=False),
+        "BatchNorm, none stored": lambda width: gs.nn.BatchNorm1d(width, track_running_stats=False),
         "LayerNorm": gs.nn.LayerNorm,
     }
 
@@ -648,9 +649,9 @@ def _():
         """
 import torch, gainstage as gs
 
-model = torch.nn.Sequential(torch.nn.Linear(64, 64), gs.nn.BatchNorm1d(64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
-print(gs.nn.parameter_count(model[1]))
-gs.train.update_batchnorm(model, torch.randn(512, 64).split(128))   # exact statistics of all samples, before use
+layers = torch.nn.Linear(64, 64), gs.nn.BatchNorm1d(64), torch.nn.ReLU(), torch.nn.Linear(64, 10)
+model = torch.nn.Sequential(*layers)
+gs.train.update_batchnorm(model, torch.randn(512, 64).split(128))   # the statistics of all samples
 print(gs.check(model, torch.randn(32, 64)))
 """,
     )
@@ -666,7 +667,7 @@ def _(count):
             {count.per_feature} a feature, {count.total} in all for {count.features} features and the counter:
             {count.learnable_per_feature} learned, which are the optimizer's, and {count.buffers_per_feature} stored.
             Whoever copies only `model.parameters()` leaves the stored ones behind; `state_dict()` has them.""",
-            "Someone forgets `model.eval()` before testing. What happens?": """
+            "Someone forgets to switch to evaluation mode before testing. What happens?": """
             The answer to an image depends on the other images of its batch, single images are refused, and every test
             batch also moves the running statistics. The score may look normal, if the test batches are large and well
             mixed; sorted by class it collapses.""",
