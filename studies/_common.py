@@ -26,6 +26,7 @@ from gainstage.study._statistics import mean_interval, paired
 
 COLUMNS = 80
 RESULTS = Path(__file__).parent / "results"
+NO = "no: the criterion is not met, also where the seeds are too few to tell."
 Reproduced = Literal["yes", "partly", "no"]
 
 
@@ -153,7 +154,7 @@ def judged(claims: Iterable[Claim]) -> str:
         lines.append(_row(claim.text, "", claim.reproduced))
         lines += [_row(part.criterion, part.measured, "yes" if part.holds else "no", sign="- ") for part in claim.parts]
         lines.append(_rule())
-    return "\n".join(lines)
+    return "\n".join([*lines, NO])
 
 
 def machine() -> str:
@@ -193,7 +194,7 @@ def write(
     spent = sum(outcome.seconds for outcome in outcomes)
     what = f"{', '.join(dict.fromkeys(each.data for each in used))}: {len(outcomes)} networks" if used else ""
     head = [f"{(doc or name).splitlines()[0]}", f"python studies/{name}.py", machine()]
-    head += [f"{what} reported, {spent:.0f} seconds of one core (without tuning)"] if used else []
+    head += [f"{what} reported, trained in {spent:.0f} s of workers (tuning not counted)"] if used else []
     page = "\n\n".join(["\n".join(head), *sections, judged(claims)]) + "\n"
     folder = RESULTS if folder is None else folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The largest usable learning rate, with and without batch normalization (Bjorck 2018, Santurkar 2018).
+"""Largest learning rate with and without BatchNorm (Bjorck 2018, Santurkar 2018).
 
-    python studies/learning_rate.py          # 5 minutes of one core
+    python studies/learning_rate.py          # 2 minutes of one core
 
 The papers: Bjorck, Gomes, Selman & Weinberger, *Understanding Batch Normalization*, NeurIPS 2018: the main gain of
 batch normalization is that larger learning rates can be used; at the small rate that a network without it needs, it

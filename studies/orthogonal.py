@@ -1,6 +1,6 @@
-"""How learning time grows with depth from orthogonal and from Gaussian starts (Saxe et al. 2014).
+"""Learning time over depth, orthogonal against Gaussian (Saxe et al. 2014).
 
-    python studies/orthogonal.py             # 5 minutes of one core
+    python studies/orthogonal.py             # 2 minutes of one core
 
 The paper: Saxe, McClelland & Ganguli, *Exact solutions to the nonlinear dynamics of learning in deep linear neural
 networks*, ICLR 2014. In deep linear networks, at the best rate of each depth, learning time does not depend on depth
@@ -28,7 +28,7 @@ ACTIVATIONS = ("linear", "tanh")
 DEPTHS = (3, 6, 12, 24, 48)
 WIDTH = 48
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-STEPS, LOOKS, LEARNED = 300, 30, 0.5
+STEPS, LOOKS, LEARNED = 300, 100, 0.5
 TUNING_SEED = 1000
 Key = tuple[str, str, int]
 

@@ -1,6 +1,6 @@
-"""Deep residual networks without normalization: ReZero, Fixup and scaled branches (2018 to 2021).
+"""Deep residual networks without normalization: ReZero, Fixup, scaled branches.
 
-    python studies/residual_depth.py         # 4 minutes of one core
+    python studies/residual_depth.py         # 2 minutes of one core
 
 The papers: Zhang, Dauphin & Ma, *Fixup Initialization*, ICLR 2019: with branches that start at zero and small weights
 inside them, networks of any depth train without normalization, about as well as with batch normalization. Bachlechner

@@ -12,8 +12,8 @@ from gainstage.lab.lessons import l05_he as lesson
 
 CASE = Case(
     "l05_he",
-    slider="Height at z = 3",
-    name="p6",
+    slider="Height at z = 1",
+    name="p4",
     readout="gain",
     right="It falls below 1/30",
     wrong="It falls to between 1/3 and 1/30",

@@ -71,8 +71,8 @@ def test_what_is_averaged_over_is_forgotten() -> None:
         "InstanceNorm",
     }
     assert not rows["BatchNorm"]["forgets the scale of a sample"]
-    assert (rows["BatchNorm"]["learned a channel"], rows["BatchNorm"]["stored a channel"]) == (2, 2)
-    assert rows["RMSNorm"]["learned a channel"] == 1
+    assert (rows["BatchNorm"]["learned"], rows["BatchNorm"]["stored"]) == (2, 2)
+    assert rows["RMSNorm"]["learned"] == 1
     for name in ("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm"):
         assert rows[name]["mean square"] == pytest.approx(1, abs=1e-4)
     assert rows["AdaNorm"]["mean"] == pytest.approx(-0.1, abs=1e-4)  # -k E[y²], exactly, as E[y] = 0

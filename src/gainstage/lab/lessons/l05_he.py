@@ -64,7 +64,8 @@ def _():
 
     **Backward**, the gradient is multiplied by $m\,\sigma_w^2\,\mathbb{E}[\phi'(z)^2]$, $m$ the fan out. For ReLU and
     leaky ReLU $\mathbb{E}[\phi'^2]$ is that same $(1 + a^2)/2$, so one gain serves both directions:
-    $\sigma_w^2 = g^2/n$ keeps the signal, $\sigma_w^2 = g^2/m$ the gradient (`mode="fan_out"`). For other activations the two differ.
+    $\sigma_w^2 = g^2/n$ keeps the signal, $\sigma_w^2 = g^2/m$ the gradient (`mode="fan_out"`). For other
+    activations the two differ.
     """)
     return
 
