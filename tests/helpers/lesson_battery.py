@@ -105,34 +105,30 @@ class LessonBattery:
         assert "<math" in page
         assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
 
-    def test_in_a_real_browser(self, browser: Any, lab_address: str) -> None:
+    def test_in_a_real_browser(self, lab_browser: Any, lab_address: str) -> None:
         case, home = self.case, lab_address.split("/?")[0]
-        context = browser.new_context(viewport={"width": 1000, "height": 1000})
-        context.set_default_timeout(20_000)
-        page = context.new_page()
+        page = lab_browser.new_page()
         wrong: list[str] = []
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda asked: wrong.append(asked.url) if _elsewhere(asked.url, home) else None)
-        page.goto(lab_address)
-        page.goto(f"{home}{case.lesson.link}")
+        page.goto(f"{home}{case.lesson.link}?{case.name}={case.bad}&{lab_address.split('?')[1]}")
         page.get_by_role("heading", name=case.lesson.title).wait_for()
+        page.get_by_text(f"the link says '{case.bad}'").first.wait_for()
         page.get_by_role("heading", name="Questions").wait_for()
         self._a_slider_moves_a_number(page)
         self._the_prediction_is_graded_once(page)
         self._the_fix_is_graded(page)
         page.set_viewport_size({"width": 390, "height": 800})
-        page.wait_for_timeout(300)
+        page.wait_for_timeout(200)  # the page is laid out anew
         too_wide = page.evaluate(TOO_WIDE)
         _screenshot(page, case.key)
         assert too_wide == [], f"the page scrolls sideways on a phone: {too_wide}"
-        page.goto(f"{home}{case.lesson.link}?{case.name}={case.bad}")
-        page.get_by_text(f"the link says '{case.bad}'").first.wait_for()
-        page.goto(lab_address)
+        page.goto(f"{home}/")
         assert page.locator(f'[data-done="{case.key}:predict"]').inner_text() == "✓ predict done"
         assert page.locator(f'[data-done="{case.key}:fix"]').inner_text() == "✓ fix done"
         assert wrong == []
-        context.close()
+        page.close()
 
     def _a_slider_moves_a_number(self, page: Any) -> None:
         case = self.case
@@ -143,11 +139,12 @@ class LessonBattery:
         thumb.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_function(CHANGED, arg=[case.readout, before])
-        page.wait_for_function(f"location.search.includes('{case.name}=')")
+        page.wait_for_function(WRITTEN, arg=[case.name, case.bad])
         after = number.inner_text()
         page.reload()  # the link restores the state
         page.wait_for_function(CHANGED, arg=[case.readout, before])
         assert page.locator(f'[data-readout="{case.readout}"]').inner_text() == after
+        assert page.get_by_text("the link says").count() == 0
 
     def _the_prediction_is_graded_once(self, page: Any) -> None:
         for answer, verdict in ((self.case.wrong, "✗ Not so."), (self.case.right, "✓ Right.")):
@@ -183,6 +180,10 @@ class LessonBattery:
 CHANGED = """([name, before]) => {
   const number = document.querySelector(`[data-readout="${name}"]`);
   return number && number.textContent && number.textContent !== before;
+}"""
+WRITTEN = """([name, bad]) => {
+  const given = new URLSearchParams(location.search).get(name);
+  return given !== null && given !== bad;
 }"""
 TOO_WIDE = """() => [document.documentElement, document.querySelector('#App')]
   .filter((part) => part && part.scrollWidth > part.clientWidth + 1)

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def lab_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(application(TOKEN, port), log_level="warning", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(application(TOKEN, port), log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
@@ -37,3 +38,12 @@ def lab_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def lab_address(lab_port: int) -> str:
     """What `gainstage lab` would print."""
     return f"http://127.0.0.1:{lab_port}/?access_token={TOKEN}"
+
+
+@pytest.fixture(scope="session")
+def lab_browser(browser: Any) -> Iterator[Any]:
+    """One window for all lessons: it loads marimo's scripts once."""
+    context = browser.new_context(viewport={"width": 1000, "height": 1000})
+    context.set_default_timeout(60_000)
+    yield context
+    context.close()

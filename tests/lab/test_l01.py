@@ -6,7 +6,7 @@ CASE = Case(
     "l01_why",
     slider="Depth (layers)",
     name="depth",
-    readout="cost_before_the_first_step",
+    readout="signal_last_over_first",
     right="Like guessing: under 20 %",
     wrong="It works: over 70 %",
     codes=frozenset({"INI104"}),

@@ -12,8 +12,8 @@ CASE = Case(
     readout="gradient_first_over_last",
     right="Between 0.001 and 1000: it stays silent",
     wrong="Far less than 0.001: it raises the alarm",
-    codes=frozenset({"BWD301"}),
-    fixed={"activation": "tanh"},
+    codes=frozenset({"BWD302"}),
+    fixed={"law": "Xavier"},
 )
 
 
@@ -58,5 +58,6 @@ def test_the_distributions_are_complete_and_say_what_the_table_says() -> None:
 
 def test_wrong_repairs_do_not_pass() -> None:
     fix = definitions(CASE)["fix"]
-    assert not fix.grade(rate="5").ok
-    assert not fix.grade(law="large: normal, std 1").ok
+    assert not fix.grade(rate="0.0005").ok
+    assert not fix.grade(activation="sigmoid").ok
+    assert not fix.grade(law="normal, std 0.3/√n").ok

@@ -67,7 +67,7 @@ def test_longer_patience_never_stops_earlier() -> None:
     _, defined = app_of(CASE).run(
         defs={
             name: type("Widget", (), {"value": value})
-            for name, value in {"noise": 0.3, "batch_size": 5, "seed": 1, "patience": 2, "min_delta": 0.1}.items()
+            for name, value in {"noise": 0.5, "watched": 20, "seed": 1, "patience": 2, "min_delta": 0.1}.items()
         }
     )
     run = defined["run"]
@@ -84,7 +84,7 @@ def test_going_back_does_not_undo_what_every_epoch_has() -> None:
 
 
 def test_a_state_that_is_restored_is_that_of_its_epoch() -> None:
-    model, run, stopper = lesson.trained(0.3, 50, seed=3, epochs=8)
+    model, run, stopper = lesson.trained(0.3, seed=3, epochs=8)
     stopper.restore()
     _, _, x, y = lesson.noisy_digits(0.3)
     with torch.no_grad():

@@ -38,7 +38,7 @@ def test_student_t_against_its_closed_forms() -> None:
 
 def test_every_technique_is_an_arm_and_the_start_matters_most() -> None:
     results = definitions(CASE)["results"]
-    assert len(results.arms) == 13
+    assert len(results.arms) == 12
     assert len(results.seeds) == 5
     by_factor = {verdict.factor: verdict for verdict in results.verdicts()}
     assert set(by_factor) >= {"init", "norm", "dropout", "weight_decay", "mixup", "label_smoothing"}

@@ -1,10 +1,11 @@
 """The lab's server: marimo's own application a lesson, a home page in front, one gate before both."""
 
 import contextlib
+import logging
 import secrets
 import socket
 import webbrowser
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,11 @@ def serve(
     port = listening.getsockname()[1]
     torch.set_num_threads(1)  # layers this small are faster on one core
     _progress.keep_in(_progress.default_file())
+    # marimo keeps a list of recent notebooks and complains where it cannot: of no use to a learner
+    logging.getLogger("marimo").addFilter(lambda record: record.module != "recents")
     address = f"http://127.0.0.1:{port}/?{TOKEN}={token}"
     config = uvicorn.Config(
-        application(token, port), log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="off"
+        application(token, port), log_level="warning", access_log=False, timeout_graceful_shutdown=1
     )
     server = _Server(config, partial(_started, address, browser, say))
     with contextlib.closing(listening), contextlib.suppress(KeyboardInterrupt):
@@ -66,14 +69,28 @@ def application(token: str, port: int) -> Any:
     builder = marimo.create_asgi_app(quiet=True, include_code=False, html_head=head, asset_url=ASSETS)
     for each in lessons():
         builder = builder.with_app(path=each.link.rstrip("/"), root=str(each.path))
+    marimos = builder.build()
     routes = [
         Route("/", _home),
         Route("/forget", _forget, methods=["POST"]),
         Route("/notebooks/{name}", _notebook),
         Mount(ASSETS, _kept(StaticFiles(directory=Path(marimo.__file__).parent / "_static"))),
-        Mount("/", builder.build()),
+        Mount("/", marimos),
     ]
-    return Guard(Starlette(routes=routes), token, port)
+    return Guard(Starlette(routes=routes, lifespan=_closing(marimos)), token, port)
+
+
+def _closing(marimos: Any) -> Any:
+    """At the end stop the thread of every open lesson: the process would wait for it for ever."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        yield
+        for each in marimos.routes:
+            if (state := getattr(each.app, "state", None)) is not None:
+                await state.session_manager.shutdown()
+
+    return lifespan
 
 
 def _kept(files: Any) -> Any:

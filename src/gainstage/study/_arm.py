@@ -5,7 +5,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
+from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -89,7 +91,7 @@ class Arm:
         _check_shape(self)
 
     def key(self) -> dict[str, Any]:
-        """All that decides a result, as JSON values; a function stands by its name and a hash of its source."""
+        """All that decides a result, as JSON values; a function stands by its name and a hash of its file."""
         values = asdict(self) | {"model": _told(self.model), "init": None if self.init is None else str(self.init)}
         values["options"] = {name: _told(value) for name, value in sorted(self.options.items())}
         return {name: value for name, value in values.items() if name != "name"}
@@ -172,14 +174,25 @@ def _check_shape(arm: Arm) -> None:
 def _told(value: Any) -> Any:
     """A JSON value that stands for `value`, the same in every process."""
     if callable(value):
-        try:
-            source = inspect.getsource(value)
-        except (OSError, TypeError):
-            source = ""
-        where = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', type(value).__qualname__)}"
-        return f"{where}#{hashlib.sha256(source.encode()).hexdigest()[:12]}" if source else where
+        return _told_function(value)
     if isinstance(value, Mapping):
         return {str(name): _told(each) for name, each in sorted(value.items())}
     if isinstance(value, list | tuple):
         return [_told(each) for each in value]
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+
+@cache
+def _told_function(function: Callable[..., Any]) -> str:
+    """Its name and a hash of its file, since it may use all of that; of its own source where it is in no file.
+
+    Read once a process: a file that is edited while a study runs is not what runs.
+    """
+    own = function if inspect.isfunction(function) or inspect.isclass(function) else type(function)
+    where = f"{own.__module__}:{own.__qualname__}"
+    try:
+        file = Path(inspect.getsourcefile(own) or "")
+        source = file.read_bytes() if file.is_file() else inspect.getsource(own).encode()
+    except (OSError, TypeError):
+        return where
+    return f"{where}#{hashlib.sha256(source).hexdigest()[:12]}"

@@ -20,7 +20,7 @@ from gainstage.study._trial import Look, Outcome, Trial
 from gainstage.train import CannotStack, Fit, Moment, cutmix, fit_many, mixup
 
 MEMBERS = 20  # trained as one: more bring little, and fewer tasks leave cores idle
-SMALL = 200_000  # parameters of a network that gains by being trained among others
+SMALL = 256 * 256  # elements of the largest weight of a network that gains by being trained among others
 WORST = -1.0  # R² below which a regression counts as failed: twice the squared error of guessing
 SEEN = 256  # samples that a start is planned on
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
@@ -56,8 +56,8 @@ def tasks(trials: Iterable[Trial], data: Data) -> list[Task]:
         kin[_alike(trial).key].append(trial)
     made: list[tuple[int, Task]] = []
     for family in kin.values():
-        size = sum(p.numel() for p in build(family[0].arm, data).parameters())
-        together = size <= SMALL and _stackable(family[0], data)
+        sizes = [p.numel() for p in build(family[0].arm, data).parameters()]
+        size, together = sum(sizes), max(sizes, default=0) <= SMALL and _stackable(family[0], data)
         for group in _groups(family, MEMBERS if together else 1):
             made.append((size * len(group), Task(group, data, together and len(group) > 1)))
     made.sort(key=lambda sized: -sized[0])  # the longest first, so that no core waits at the end

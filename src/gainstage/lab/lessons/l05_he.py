@@ -114,7 +114,7 @@ def _():
 
 @app.function
 def gain_by_hand(phi):
-    """One over the root of E[phi(z)²], z standard normal, by the trapezoidal rule."""
+    """One over the root of E[phi(z)²], z standard normal."""
     z = torch.linspace(-12, 12, 24001, dtype=torch.float64)
     density = torch.exp(-z.square() / 2) / sqrt(2 * pi)
     return float(torch.trapezoid(phi(z).square() * density, z)) ** -0.5
@@ -133,8 +133,8 @@ def _():
     on more than one number at a time (softmax):
 
     ```python
-    gs.gain("gelu"), gs.gain(torch.nn.LeakyReLU(0.2)), gs.gain(lambda z: z * torch.sigmoid(z))
-    gs.init.he_normal(nonlinearity="gelu")      # a law: normal, variance gain² / fan_in
+    gs.gain("gelu"), gs.gain(torch.nn.LeakyReLU(0.2)), gs.gain(lambda z: z.sin())
+    gs.init.he_normal(nonlinearity="gelu")   # normal, variance gain² / fan_in
     ```
     """)
     return
@@ -193,7 +193,8 @@ def _():
 
     Choose **drawn** and set the heights of the seven points; between them the activation is straight, and beyond the
     outer ones it goes on as it came. Or choose **typed** and write a formula of `z`; it is run as Python on your own
-    machine, and it is never taken from a link. The gain is computed from whatever function comes out.
+    machine, and it is never taken from a link. The gain is computed from whatever function comes out. It is given to
+    all weights but the first, before which no activation stands.
     """)
     return
 
@@ -234,11 +235,11 @@ class Apply(nn.Module):
 
 @app.function
 def chain(depth, width, phi, law, seed=0):
-    """A plain chain of square layers without bias, its weights drawn from one law."""
+    """A plain chain of square layers without bias; the first weight, behind no activation, has gain 1."""
     layers = [layer for _ in range(depth) for layer in (nn.Linear(width, width, bias=False), Apply(phi))]
     model = nn.Sequential(*layers[:-1])
     for name, weight in model.named_parameters():
-        gs.init.fill_(weight, law, seed=seed, name=name)
+        gs.init.fill_(weight, gs.init.lecun_normal() if name == "0.weight" else law, seed=seed, name=name)
     return model
 
 
@@ -329,7 +330,7 @@ def _(depth, gain, law, phi, seed, width):
 
 @app.cell
 def _(depth, factor, phi):
-    _field, _q, theory = gs.signal.MeanField(phi, weight_variance=factor**2), factor**2, []
+    _field, _q, theory = gs.signal.MeanField(phi, weight_variance=factor**2), 1.0, []
     for _ in range(depth.value):
         theory.append(sqrt(_q))
         _next = _field.variance(_q) if 0 < _q < 1e30 else _q

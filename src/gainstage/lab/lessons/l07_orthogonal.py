@@ -555,8 +555,8 @@ def _(DEPTH, committed, left, prediction, truth):
         committed(),
         truth,
         rf"""
-        {left["orthogonal"]} of {UNITS} with orthogonal weights, {left["normal"]} with He's normal ones. The matrices are
-        isometries, and the ReLUs are not: each of the {DEPTH - 1} switches about half of the units off, and the next
+        {left["orthogonal"]} of {UNITS} with orthogonal weights, {left["normal"]} with He's normal ones. The matrices
+        are isometries, the ReLUs are not: each of the {DEPTH - 1} switches about half of the units off, and the next
         matrix turns other directions into the switched-off places. With the mirrored start all {left["mirrored"]}
         arrive: what one unit of a pair cuts off, the other one carries.
         """,

@@ -228,7 +228,8 @@ def _():
     BERT
     and GPT-2 is another number at every width: it is $1/\sqrt{{n}}$ at $n = {1 / 0.02**2:.0f}$, and small below that.
     The
-    theory is `gs.plan.predict`: mean squares add, and every weight multiplies by what it is.
+    theory is `gs.plan.predict`: mean squares add, and every weight multiplies by what it is. It counts attention at the
+    level of the values that it averages; the average of several different ones is smaller.
     """)
     return
 
@@ -454,10 +455,8 @@ def _(tokens):
         `gs.plan` reads the structure off one pass and gives every parameter a law and a reason. Some of its rows for
         the 12-block model:
         """),
-        lab.table(
-            [{"parameter": n, "role": plan[n].role, "law": plan.describe(n), "reason": plan[n].reason} for n in _names],
-            "Rows of gs.plan",
-        ),
+        lab.table([{"parameter": n, "role": plan[n].role, "law": plan.describe(n)} for n in _names], "Rows of gs.plan"),
+        lab.prose("\n".join(f"- `{n}`: {plan[n].reason}" for n in _names)),
     )
     return (plan,)
 
@@ -564,9 +563,9 @@ def _():
         """
 import torch, gainstage as gs
 
-layer = torch.nn.TransformerEncoderLayer(64, 4, batch_first=True, norm_first=True, dropout=0.0)
+layer = torch.nn.TransformerEncoderLayer(64, 4, batch_first=True, norm_first=True)
 model = torch.nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
-print(gs.initialize(model, torch.randn(8, 16, 64)))   # the branches are found, counted and scaled
+print(gs.initialize(model, torch.randn(8, 16, 64)))   # finds and counts the branches
 """,
     )
     lab.stack(take_home)

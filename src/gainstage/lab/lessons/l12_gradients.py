@@ -429,24 +429,27 @@ def _():
 
 @app.cell
 def _():
-    def build(activation, law, rate):
-        """A plain network for the digits with its loss and plain gradient descent."""
-        digits, model = lab.digits(), chain(10, activation, LAWS[law], width=64)
+    STARTS = {
+        "normal, std 2.5/√n": gs.init.lecun_normal().scaled(2.5),
+        "normal, std 0.3/√n": gs.init.lecun_normal().scaled(0.3),
+        "Xavier": gs.init.xavier_normal(),
+    }
+
+    def build(law, activation, rate):
+        """A deep plain network for the digits with its loss and plain gradient descent."""
+        digits, model = lab.digits(), chain(30, activation, STARTS[law], width=64)
         sgd = torch.optim.SGD(model.parameters(), lr=float(rate))
         return gs.Subject(model, digits.x[:256], digits.y[:256], cross_entropy, sgd)
 
     fix = lab.Fix(
         LESSON,
         """
-        Ten layers of sigmoids, started by Xavier, do not learn the digits. Somebody suggests a much larger learning
-        rate, somebody else larger weights. Find what makes `gs.check` find nothing above a note.
+        Thirty layers of tanh, started "a little larger, so that nothing vanishes". No signal is lost, no number
+        overflows, and it does not train. Somebody suggests a smaller learning rate, somebody else another activation.
+        Find what makes `gs.check` find nothing above a note.
         """.strip(),
         build,
-        {
-            "activation": ["sigmoid", "tanh", "relu"],
-            "law": ["Xavier", "He", "large: normal, std 1", "small: normal, std 0.01"],
-            "rate": ["0.05", "5"],
-        },
+        {"law": list(STARTS), "activation": ["tanh", "sigmoid", "relu"], "rate": ["0.05", "0.0005"]},
         {"activation": "Activation", "law": "Start", "rate": "Learning rate"},
     )
     return (fix,)

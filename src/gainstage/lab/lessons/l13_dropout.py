@@ -171,7 +171,7 @@ def _():
 @app.cell
 def _():
     rate = lab.slider("rate", 0.05, 0.9, 0.3, step=0.05, label="Rate asked for")
-    block = lab.slider("block", 1, 9, 7, label="Edge of a block", step=2)
+    block = lab.slider("block", 1, 9, 3, label="Edge of a block", step=2)
     size = lab.slider("size", 10, 28, 14, label="Edge of the map", steps=[10, 14, 20, 28])
     seed = lab.slider("seed", 0, 20, 0, label="Seed")
     lab.panel(rate, block, size, seed)
@@ -271,7 +271,7 @@ def _():
 
     What goes in is normal with mean 0 and mean square 1, $512 \times 8 \times 10 \times 10$ numbers. *Dropped
     neighbours* is the share of the dropped entries whose right neighbour is dropped too: $p$ where coins are single,
-    more where they are shared. *Same channel*: whether a whole map goes at once, and so on.
+    more where they are shared.
     """)
     return
 

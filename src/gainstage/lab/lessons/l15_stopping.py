@@ -21,7 +21,7 @@ with app.setup:
     from gainstage import lab
 
     LESSON = lab.lesson("l15_stopping")
-    SAMPLES, EPOCHS, STEPS = 200, 60, 4  # training images; epochs of so many steps
+    SAMPLES, EPOCHS, STEPS = 200, 60, 4  # training images; an epoch is 4 steps of 50 images
 
 
 @app.cell
@@ -182,27 +182,27 @@ def _():
 @app.cell
 def _():
     lab.prose(rf"""
-    {SAMPLES} images of digits to train on, some of them with a wrong label, and 100 clean ones to watch. A network of
-    two hidden layers trains for {EPOCHS} epochs of {STEPS} steps. The sliders of the second row replay the decision on
+    {SAMPLES} images of digits to train on, some of them with a wrong label, and others with true labels to watch. A
+    network of two hidden layers trains for {EPOCHS} epochs of {STEPS} steps. The sliders of the second row replay the decision on
     the same run, so that you see what each setting would have done.
     """)
     return
 
 
 @app.function
-def noisy_digits(noise):
+def noisy_digits(noise, watched=100):
     """Training images of which about a share `noise` gets a label at random, and validation images with true labels."""
     digits = lab.digits()
     y = digits.y[:SAMPLES].clone()
     wrong = lab.draw(gs.init.uniform(0.0, 1.0), SAMPLES, seed=1) < noise
     y[wrong] = lab.draw(gs.init.uniform(0.0, 10.0), SAMPLES, seed=2).long()[wrong]
-    return digits.x[:SAMPLES], y, digits.x[SAMPLES : SAMPLES + 100], digits.y[SAMPLES : SAMPLES + 100]
+    return digits.x[:SAMPLES], y, digits.x[SAMPLES : SAMPLES + watched], digits.y[SAMPLES : SAMPLES + watched]
 
 
 @app.function
-def trained(noise, batch_size, seed=0, rate=0.003, patience=None, min_delta=0.0, epochs=EPOCHS):
+def trained(noise, watched=100, seed=0, rate=0.003, patience=None, min_delta=0.0, epochs=EPOCHS):
     """The model after its last epoch, the run and its stopper; the test accuracy is written down but not used."""
-    x, y, val_x, val_y = noisy_digits(noise)
+    x, y, val_x, val_y = noisy_digits(noise, watched)
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     gs.initialize(model, x, seed=seed)
     stopper = gs.train.EarlyStopping("val_loss", patience=patience, min_delta=min_delta, keep={"model": model})
@@ -216,7 +216,7 @@ def trained(noise, batch_size, seed=0, rate=0.003, patience=None, min_delta=0.0,
 
     run = gs.train.fit(
         model,
-        gs.train.minibatches(x, y, batch_size=batch_size, steps=STEPS * epochs, seed=seed),
+        gs.train.minibatches(x, y, batch_size=SAMPLES // STEPS, steps=STEPS * epochs, seed=seed),
         loss=cross_entropy,
         optimizer=torch.optim.Adam(model.parameters(), lr=rate),
         epochs=epochs,
@@ -240,18 +240,18 @@ def replayed(run, **settings):
 @app.cell
 def _():
     noise = lab.slider("noise", 0, 0.6, 0.3, label="Share of training labels that are random", step=0.1)
-    batch_size = lab.slider("batch", 0, 1, 10, label="Batch size (samples)", steps=[5, 10, 25, 50])
+    watched = lab.slider("watched", 0, 1, 100, label="Validation images", steps=[10, 20, 50, 100, 300])
     seed = lab.slider("seed", 0, 10, 0, label="Seed")
     patience = lab.slider("patience", 1, 20, 3, label="Patience (epochs)")
     min_delta = lab.slider("delta", 0, 0.3, 0, label="min_delta (nats)", step=0.02)
-    lab.stack(lab.panel(noise, batch_size, seed), lab.panel(patience, min_delta))
-    return batch_size, min_delta, noise, patience, seed
+    lab.stack(lab.panel(noise, watched, seed), lab.panel(patience, min_delta))
+    return min_delta, noise, patience, seed, watched
 
 
 @app.cell
-def _(batch_size, noise, seed):
-    model, run, kept = trained(noise.value, batch_size.value, seed.value)
-    _, _, _val_x, _val_y = noisy_digits(noise.value)
+def _(noise, seed, watched):
+    model, run, kept = trained(noise.value, watched.value, seed.value)
+    _, _, _val_x, _val_y = noisy_digits(noise.value, watched.value)
     kept.restore()
     with torch.no_grad():
         restored_loss = cross_entropy(model(_val_x), _val_y).item()
@@ -314,8 +314,9 @@ def _(kept, restored_loss, run, stopper, test_accuracies, val_losses):
     {kept.best:.4f} then. The test accuracy is {test_accuracies[kept.best_epoch]:.3f} in place of
     {test_accuracies[-1]:.3f}.
 
-    Things to find: with patience 1 and small batches one bad epoch ends it; a large `min_delta` stops it while it still
-    improves, yet the *best* is the lowest value nevertheless; without label noise there is little to gain.
+    Things to find: with few validation images the best epoch moves about, and the test accuracy pays for it; a large
+    `min_delta` stops it while it still improves, yet the *best* is the lowest value nevertheless; patience costs epochs
+    and, as the best is kept, nothing else; without label noise there is little to gain.
     """)
     return
 
@@ -435,7 +436,7 @@ def _():
 def _():
     def build(weights, rate, patience):
         """The network of this lesson after its training, with the images that it was watched on."""
-        model, _run, stopper = trained(0.3, 50, rate=float(rate), patience=int(patience), epochs=30)
+        model, _run, stopper = trained(0.3, rate=float(rate), patience=int(patience), epochs=30)
         if weights == "of the best epoch":
             stopper.restore()
         _, _, val_x, val_y = noisy_digits(0.3)

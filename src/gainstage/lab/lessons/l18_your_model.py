@@ -265,6 +265,13 @@ def checked(subject):
 
 
 @app.function
+def left(table):
+    """A table of sentences: flush left."""
+    made = table.text.replace("<td>", '<td style="text-align: left; min-width: 9rem">')
+    return lab.Block(made, made)
+
+
+@app.function
 def told(error):
     """What went wrong in somebody's code, with the line of it where there is one."""
     if isinstance(error, SyntaxError):
@@ -324,7 +331,7 @@ def _(look, runs):
         report = look["report"]
         silent = [{"code": n.code, "rule": n.name, "why": n.why} for n in report.not_judged]
         folded = f"<details><summary>{len(silent)} rules could not be measured on this model</summary>"
-        folded += lab.table(silent, "Not measured, and why").text + "</details>"
+        folded += left(lab.table(silent, "Not measured, and why")).text + "</details>"
         said = f"{len(report.judged)} rules were measured. A rule that cannot be measured does not pass: it says so."
         return lab.stack(lab.findings(report), lab.prose(said), lab.Block(folded, folded))
 
@@ -392,7 +399,7 @@ def _(look, runs):
         {"parameter": name, "role": a.role, "law": look["plan"].describe(name), "reason": a.reason}
         for name, a in (look["plan"].items() if runs else ())
     ]
-    lab.table(plan_rows, "gs.plan: role, law and reason of every parameter") if runs else lab.prose("")
+    left(lab.table(plan_rows, "gs.plan: role, law and reason of every parameter")) if runs else lab.prose("")
     return (plan_rows,)
 
 
