@@ -1,7 +1,11 @@
 """`gainstage lab`: what it writes, and what it says where it cannot."""
 
 import importlib.util
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,16 +24,18 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     assert 'pip install "gainstage[lab]"' in " ".join(ran.output.split())
 
 
-def test_export_writes_notebooks_pages_and_an_index(tmp_path: Path) -> None:
+def test_export_writes_notebooks_pages_and_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("marimo")
-    from gainstage.lab import lessons
+    from gainstage.lab import _export, lesson
 
+    one = lesson("l03_variance")  # every lesson's own test looks at its page and its notebook
+    monkeypatch.setattr(_export, "lessons", lambda: (one,))
     ran = CliRunner().invoke(main, ["lab", "--export", str(tmp_path / "out")])
     assert ran.exit_code == 0, ran.output
     index = (tmp_path / "out" / "index.html").read_text()
-    names = {f"{lesson.key}{ending}" for lesson in lessons() for ending in (".ipynb", ".html")}
+    names = {f"{one.key}.ipynb", f"{one.key}.html"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"index.html"}
-    assert set(re.findall(r'href="(l\d\d_\w+\.html)"', index)) == {name for name in names if name.endswith(".html")}
+    assert set(re.findall(r'href="(l\d\d_\w+\.html)"', index)) == {f"{one.key}.html"}
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
@@ -38,3 +44,26 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     ran = CliRunner().invoke(main, ["lab", "--export", str(tmp_path / "file" / "out")])
     assert ran.exit_code == 2
     assert "cannot write" in ran.output
+
+
+def test_ctrl_c_ends_it_while_a_lesson_is_open(tmp_path: Path) -> None:
+    pytest.importorskip("marimo")
+    from websockets.sync.client import connect  # marimo needs it too
+
+    command = [sys.executable, "-m", "gainstage", "lab", "--port", "0", "--no-browser"]
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert server.stdout is not None
+        found = re.search(r"127\.0\.0\.1:(\d+)/\?access_token=(\S+)", server.stdout.readline())
+        assert found
+        port, token = found.groups()
+        where = f"ws://127.0.0.1:{port}/lessons/l03_variance/ws?session_id=s_123456"
+        with connect(where, additional_headers={"Cookie": f"gainstage_lab_{port}={token}"}) as socket:
+            socket.recv()  # the lesson has its thread
+            server.send_signal(signal.SIGINT)
+            _, complaints = server.communicate(timeout=60)  # without an end it would wait for ever
+    finally:
+        server.kill()
+    assert server.returncode == 0
+    assert complaints == ""

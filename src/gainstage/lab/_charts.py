@@ -6,12 +6,23 @@ from math import isfinite
 from typing import Any
 
 import altair as alt
+import marimo as mo
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")  # Okabe and Ito
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2), (4, 4), (1, 3), (10, 3))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+class Chart(alt.Chart):
+    """A chart which, outside marimo, shows itself as a picture: Altair's own way loads scripts from another host."""
+
+    def _repr_mimebundle_(self, *args: Any, **options: Any) -> Any:
+        if mo.running_in_notebook():
+            shown: Any = super()._repr_mimebundle_(*args, **options)  # type: ignore[no-untyped-call]
+            return shown
+        return {"text/html": svg(self), "text/plain": "chart"}
 
 
 def lines(
@@ -47,7 +58,7 @@ def lines(
         names = list(dict.fromkeys(row[by] for row in rows))
         encode |= _told_apart(by, names, points)
     tip = _tips(rows, by, x, y)
-    mark = alt.Chart(_data(kept)).mark_line(point={"size": 40, "filled": True} if points else False)
+    mark = Chart(_data(kept)).mark_line(point={"size": 40, "filled": True} if points else False)
     return _finish(mark.encode(**encode, tooltip=tip), says, height, left_out)
 
 
@@ -71,7 +82,7 @@ def points(
     if by is not None:
         encode |= _told_apart(by, list(dict.fromkeys(row[by] for row in rows)), marks=True, dashes=False)
     tip = _tips(rows, by, x, y)
-    mark = alt.Chart(_data(kept)).mark_point(filled=True, size=50)
+    mark = Chart(_data(kept)).mark_point(filled=True, size=50)
     return _finish(mark.encode(**encode, tooltip=tip), says, height, left_out)
 
 
@@ -103,7 +114,7 @@ def bars(rows: Rows, x: str, y: str, *, by: str | None = None, says: str, height
         )
     tip = _tips(rows, x, by, y)
     kept, left_out = _drawable(rows, y, y, False, False)
-    mark = alt.Chart(_data(kept)).mark_bar(color=COLOURS[0])
+    mark = Chart(_data(kept)).mark_bar(color=COLOURS[0])
     return _finish(mark.encode(**encode, tooltip=tip), says, height, left_out)
 
 
@@ -130,7 +141,7 @@ def heat(rows: Rows, x: str, y: str, value: str, *, says: str, log: bool = False
         ),
     }
     tip = _tips(rows, x, y, value)
-    return _finish(alt.Chart(_data(kept)).mark_rect().encode(**encode, tooltip=tip), says, height, left_out)
+    return _finish(Chart(_data(kept)).mark_rect().encode(**encode, tooltip=tip), says, height, left_out)
 
 
 def is_chart(part: Any) -> bool:

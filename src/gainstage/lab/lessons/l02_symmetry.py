@@ -407,7 +407,7 @@ def _():
         """.strip(),
         build,
         {"start": list(FIX_STARTS), "optimizer": list(OPTIMIZERS), "activation": list(ACTIVATIONS)},
-        {"start": "Start of the network", "activation": "Activation of the network"},
+        {"start": "Weights", "activation": "Activation of the network"},
     )
     return (fix,)
 

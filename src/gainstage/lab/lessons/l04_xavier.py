@@ -83,14 +83,14 @@ def _():
 
 @app.function
 def xavier_uniform_by_hand(u):
-    """Uniform numbers from 0 to 1, `[fan_out, fan_in]`, stretched to Xavier's range."""
+    """`[fan_out, fan_in]` numbers from 0 to 1, stretched to ±r."""
     r = sqrt(6 / sum(u.shape))
     return r * (2 * u - 1)
 
 
 @app.function
 def xavier_normal_by_hand(z):
-    """Standard normal numbers, `[fan_out, fan_in]`, scaled to Xavier's variance."""
+    """`[fan_out, fan_in]` standard normal numbers, scaled."""
     return sqrt(2 / sum(z.shape)) * z
 
 
@@ -224,7 +224,7 @@ def _():
     factor = lab.slider("gain", 0.5, 5, 1, label="Gain (factor on the weights)", step=0.05)
     depth = lab.slider("depth", 2, 40, 20, label="Depth (layers)")
     first = lab.slider("first", 16, 256, 128, label="First width (units)", step=16)
-    second = lab.slider("second", 16, 256, 128, label="Second width (units)", step=16)
+    second = lab.slider("second", 16, 256, 64, label="Second width (units)", step=16)
     seed = lab.slider("seed", 0, 20, 0, label="Seed")
     lab.panel(law, activation, factor, depth, first, second, seed)
     return activation, depth, factor, first, law, second, seed
@@ -332,7 +332,7 @@ def _():
                     "as a number": _g,
                     "level it settles at": sqrt(_q),
                     "gradient, factor a layer": _field.slope(_q),
-                    "constant part of φ, share": _mean**2 / _square if _square else 0.0,
+                    "constant part of φ, share": round(_mean**2 / _square, 12) if _square else 0.0,
                 }
             )
     alike = gs.signal.MeanField("sigmoid", weight_variance=gs.gain("sigmoid") ** 2).correlation_fixed_point()
@@ -351,7 +351,7 @@ def _(alike, settled):
     the mean square that it hands on is one constant, the same for all samples. Its exact gain keeps the level at
     {settled[4]["level it settles at"]:.3g}, but of a level that is mostly constant: the correlation of any two samples
     tends to {alike:.3f}. A factor of 4 does not save the gradient either: the constant, multiplied by the larger
-    weights, pushes the sigmoid to where its slope is far below 1/4.
+    weights, pushes the sigmoid to where its slope is below 1/4.
     """)
     return
 
@@ -454,7 +454,7 @@ def _():
         """.strip(),
         build,
         {"law": list(FIX_LAWS), "activation": ["tanh", "sigmoid"]},
-        {"law": "Weights are drawn from", "activation": "Activation of the network"},
+        {"law": "Weights", "activation": "Activation of the network"},
     )
     return (fix,)
 
@@ -479,7 +479,8 @@ def _():
 import torch, gainstage as gs
 
 w = torch.empty(32, 256)  # 256 inputs, 32 outputs
-print(gs.init.xavier_normal().concrete(w.shape), gs.init.caffe_xavier_normal().concrete(w.shape))
+print(gs.init.xavier_normal().concrete(w.shape))        # 2/(n + m)
+print(gs.init.caffe_xavier_normal().concrete(w.shape))  # 1/n
 gs.init.xavier_uniform_(w, gain=gs.gain("tanh"))
 """,
     )

@@ -473,7 +473,7 @@ def _():
         """.strip(),
         build,
         {"law": list(LAWS), "activation": ["gelu", "silu"]},
-        {"law": "Law of the weights", "activation": "Activation of the network"},
+        {"law": "Law", "activation": "Activation of the network"},
     )
     return (fix,)
 
@@ -497,9 +497,10 @@ def _():
         """
 import torch, gainstage as gs
 
-print(gs.gain(lambda z: z * torch.tanh(torch.nn.functional.softplus(z))))  # any activation
-gs.init.he_normal_(torch.empty(256, 128), nonlinearity="relu")  # torch's signature, in place
-gs.init.fill_(torch.empty(256, 128), gs.init.lecun_normal(gs.gain("gelu")), seed=0, name="fc")
+w = torch.empty(256, 128)
+g = gs.gain(lambda z: z * torch.sigmoid(1.702 * z))        # any activation
+gs.init.fill_(w, gs.init.lecun_normal(g), seed=0, name="fc")
+gs.init.he_normal_(w, nonlinearity="relu")                 # as in torch.nn.init
 """,
     )
     lab.stack(take_home)

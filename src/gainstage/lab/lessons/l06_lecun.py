@@ -64,7 +64,9 @@ def _(jacobian, selu_alpha, selu_scale):
     $(0, 1)$ to be a *fixed point*: what comes in with mean 0 and variance 1 goes out with mean 0 and variance 1. This
     is two equations, so $\phi$ needs two numbers to choose. **SELU** has two, $\lambda$ and $\alpha$:
 
-    $$\phi(z) = \lambda z \;\text{{ for }} z > 0 \qquad \phi(z) = \lambda\alpha\,(e^z - 1) \;\text{{ for }} z \le 0$$
+    $$\phi(z) = \lambda z \;\text{{ for }} z > 0$$
+
+    $$\phi(z) = \lambda\alpha\,(e^z - 1) \;\text{{ for }} z \le 0$$
 
     The first equation, mean 0, fixes $\alpha$: the negative side must weigh as much as the positive side. The second,
     mean square 1, fixes $\lambda$. The results are $\alpha = {selu_alpha:.4f}$ and $\lambda = {selu_scale:.4f}$.
@@ -86,10 +88,11 @@ def _(jacobian, selu_alpha, selu_scale):
 
 @app.function
 def layer(mean, variance, phi, gain=1.0):
-    """Mean and variance behind one wide layer: weights of variance gain² / n, then the activation."""
+    """Mean and variance behind weights of variance gain² / n and phi."""
     q = gain**2 * (mean**2 + variance)
     new_mean = gs.init.gaussian_mean(phi, variance=q)
-    return new_mean, gs.init.gaussian_mean(lambda z: phi(z).square(), variance=q) - new_mean**2
+    square = gs.init.gaussian_mean(lambda z: phi(z).square(), variance=q)
+    return new_mean, square - new_mean**2
 
 
 @app.cell
@@ -117,8 +120,9 @@ def _():
 
 @app.function
 def selu_by_hand():
-    """The alpha that makes the mean 0, and the scale that then makes the mean square 1."""
-    below = {c: e ** (c * c / 2) * erfc(c / sqrt(2)) / 2 for c in (0, 1, 2)}  # E[exp(cz); z < 0]
+    """The alpha of mean 0, and the scale of mean square 1."""
+    # E[exp(cz); z < 0] for c = 0, 1, 2
+    below = [e ** (c * c / 2) * erfc(c / sqrt(2)) / 2 for c in (0, 1, 2)]
     alpha = (1 / sqrt(2 * pi)) / (below[0] - below[1])
     square = 1 / 2 + alpha**2 * (below[2] - 2 * below[1] + below[0])
     return alpha, 1 / sqrt(square)
@@ -136,9 +140,9 @@ def _():
     PyTorch's SELU has the constants built in, and the library has the rest:
 
     ```python
-    gs.gain("selu")                                        # 1 where mean square 1 is kept
-    gs.signal.MeanField("selu", weight_variance=1.0)       # the map of q: fixed point, slopes
-    gs.init.lecun_normal_(weight)                          # 1/n, in place
+    gs.gain("selu")                                    # 1: keeps mean square 1
+    gs.signal.MeanField("selu", weight_variance=1.0)   # the map of q
+    gs.init.lecun_normal_(weight)                      # 1/n, in place
     ```
     """)
     return
@@ -360,13 +364,16 @@ def _():
 
 
 @app.cell
-def _(selu_scale):
+def _(selu_alpha, selu_scale):
     _limit = 1 - selu_scale**2 / 2
+    _small = selu_scale**2 * (1 + selu_alpha**2) / 2
     lab.prose(rf"""
     A large signal feels only SELU's two ends: the straight one keeps $\lambda^2/2 = {selu_scale**2 / 2:.4f}$ of the
-    mean square, the flat one next to nothing. So every factor on the mean square below
-    $2/\lambda^2 = {2 / selu_scale**2:.4f}$ only moves the fixed point, and every factor above it removes it. Ordinary
-    dropout crosses that line at $p = {_limit:.3f}$.
+    mean square, the flat one next to nothing. A small signal feels only the two slopes at 0, $\lambda$ and
+    $\lambda\alpha$, which multiply its mean square by $\lambda^2(1 + \alpha^2)/2 = {_small:.4f}$. So a factor on the
+    mean square between {1 / _small:.3f} and {2 / selu_scale**2:.3f} only moves the fixed point. Above, the signal
+    explodes: ordinary dropout crosses that line at $p = {_limit:.3f}$. Below, as with PyTorch's default of 1/3, it
+    vanishes.
     """)
     return
 
@@ -455,7 +462,7 @@ def _():
         """.strip(),
         build,
         {"activation": ["relu", "leaky_relu", "selu"], "law": list(LAWS)},
-        {"activation": "Activation of the network", "law": "Weights are drawn from"},
+        {"activation": "Activation of the network", "law": "Weights"},
     )
     return (fix,)
 

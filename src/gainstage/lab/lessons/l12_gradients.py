@@ -257,7 +257,8 @@ def _(by_scale):
     lab.stack(
         lab.prose("""
         The same for many scales at once: how many powers of ten the gradient gains (+) or loses (−) on its way back
-        from the last hidden layer. One scale in each row of the chart stays near 0 at every depth.
+        from the last hidden layer. In each chart there is a row
+        that stays near 0 at every depth.
         """),
         *(
             lab.heat(
@@ -355,9 +356,10 @@ def _(spreads):
 @app.cell
 def _():
     lab.prose(r"""
-    Read them together. **Small**: everything collapses onto one value within a few layers, 0 for tanh. **Large**: tanh
-    piles up at ±1, where its slope is 0. **Xavier** with tanh: the shape stays from layer to layer. **He** with ReLU:
-    half zeros, and the other half keeps its shape; **Xavier** with ReLU moves into the first bins, layer by layer.
+    Read them together. **Small**: everything collapses onto one value within a few layers, 0 for tanh. **Large**:
+    tanh piles up at ±1, where its slope is 0. **Xavier** with tanh: a hill in the middle that narrows slowly;
+    **He** with tanh stays broad. **He** with ReLU: half zeros, and the other half keeps its shape; **Xavier** with
+    ReLU moves into the first bins, layer by layer.
     """)
     return
 
@@ -444,9 +446,10 @@ def _():
     fix = lab.Fix(
         LESSON,
         """
-        Thirty layers of tanh, started "a little larger, so that nothing vanishes". No signal is lost, no number
-        overflows, and it does not train. Somebody suggests a smaller learning rate, somebody else another activation.
-        Find what makes `gs.check` find nothing above a note.
+        Thirty layers of tanh, started "a little larger, so that nothing vanishes". No signal is lost and no number
+        overflows, but the gradient that the first layers get is far larger than that of the last. Somebody suggests
+        a smaller learning rate, somebody else another activation. Find what makes `gs.check` find nothing above a
+        note.
         """.strip(),
         build,
         {"law": list(STARTS), "activation": ["tanh", "sigmoid", "relu"], "rate": ["0.05", "0.0005"]},
@@ -475,7 +478,7 @@ def _():
 import torch, gainstage as gs
 
 model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Tanh(), torch.nn.Linear(64, 10))
-print(gs.record(model, torch.randn(128, 64)).table())   # the last column is the gradient, a row a layer
+print(gs.record(model, torch.randn(128, 64)).table())   # last column: gradient
 """,
     )
     lab.stack(take_home)

@@ -12,6 +12,7 @@ app = marimo.App(app_title="14. Mixup and CutMix · gainstage lab")
 with app.setup:
     from functools import cache
     from html import escape
+    from itertools import pairwise
     from math import pi
 
     import marimo as mo
@@ -180,7 +181,7 @@ def _():
 
 @app.cell
 def _():
-    _draws, _random = 1000, torch.Generator().manual_seed(0)
+    _draws, _random = 400, torch.Generator().manual_seed(0)
     _black, _white = torch.zeros(1, 8, 8), torch.ones(1, 8, 8)
     _asked, _counted, _seen = [], [], []
     for _share in torch.rand(_draws, generator=_random).tolist():
@@ -190,7 +191,7 @@ def _():
         _counted.append(_left)
         _seen.append(1 - _image.mean().item())
     _told, _read = [], []
-    for _ in range(_draws // 10):
+    for _ in range(_draws // 20):
         _image, _mixed = gs.train.cutmix(
             torch.stack([_black, _white] * 10), torch.arange(20), per="element", generator=_random
         )
@@ -317,7 +318,7 @@ def decision_map(model, x, y, says, columns=56, rows=40):
     bands, parts = (chance * 10).long().clamp(0, 9).tolist(), []
     for r, row in enumerate(bands):  # neighbours of the same band are one rectangle
         starts = [0] + [i for i in range(1, columns) if row[i] != row[i - 1]] + [columns]
-        for first, last in zip(starts, starts[1:], strict=False):
+        for first, last in pairwise(starts):
             strength = abs(row[first] - 4.5) / 4.5
             parts.append(
                 f'<rect x="{first * cell}" y="{r * cell}" width="{(last - first) * cell}" height="{cell}" '
@@ -452,7 +453,7 @@ def _():
         _found = []
         for _seed in range(2):
             _model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-            trained(_model, _x, _digits.y[:200], _method, 1.0, _seed, rate=0.01)
+            trained(_model, _x, _digits.y[:200], _method, 1.0, _seed, steps=100, rate=0.01)
             with torch.no_grad():
                 _found.append(quality(_model(_test), _digits.test_y))
         on_digits.append({"training": _method, **{k: sum(f[k] for f in _found) / 2 for k in _found[0]}})

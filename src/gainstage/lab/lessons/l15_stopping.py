@@ -168,7 +168,7 @@ def _():
     The library's is a callback of the training loop. It also keeps the weights of the best epoch and puts them back:
 
     ```python
-    stopper = gs.train.EarlyStopping("val_loss", patience=10, min_delta=0.01, keep={"model": model})
+    stopper = gs.train.EarlyStopping("val_loss", patience=10, keep={"model": model})
     run = gs.train.fit(model, batches, ..., validate=validate, on_epoch=[stopper])
     stopper.restore()      # the model is now that of stopper.best_epoch
     run.stopped            # why it ended, a sentence
@@ -183,8 +183,8 @@ def _():
 def _():
     lab.prose(rf"""
     {SAMPLES} images of digits to train on, some of them with a wrong label, and others with true labels to watch. A
-    network of two hidden layers trains for {EPOCHS} epochs of {STEPS} steps. The sliders of the second row replay the decision on
-    the same run, so that you see what each setting would have done.
+    network of two hidden layers trains for {EPOCHS} epochs of {STEPS} steps. The sliders of the second row replay the
+    decision on the same run, so that you see what each setting would have done.
     """)
     return
 
@@ -315,8 +315,8 @@ def _(kept, restored_loss, run, stopper, test_accuracies, val_losses):
     {test_accuracies[-1]:.3f}.
 
     Things to find: with few validation images the best epoch moves about, and the test accuracy pays for it; a large
-    `min_delta` stops it while it still improves, yet the *best* is the lowest value nevertheless; patience costs epochs
-    and, as the best is kept, nothing else; without label noise there is little to gain.
+    `min_delta` stops it while it still improves, yet the *best* is the lowest value nevertheless; patience costs
+    epochs, and no more than that, as the best is kept; without label noise there is little to gain.
     """)
     return
 
@@ -479,11 +479,12 @@ def _():
         """
 import torch, gainstage as gs
 
-model, (x, y), mse = torch.nn.Linear(3, 1), torch.randn(2, 64, 3), torch.nn.functional.mse_loss
-data, sgd = [(x, y.sum(1, keepdim=True))], torch.optim.SGD(model.parameters(), lr=0.1)
+model, (x, v) = torch.nn.Linear(3, 1), torch.randn(2, 64, 3)
+mse, sgd = torch.nn.functional.mse_loss, torch.optim.SGD(model.parameters(), lr=0.1)
 stopper = gs.train.EarlyStopping("val_loss", patience=5, keep={"model": model})
-gs.train.fit(model, data, loss=mse, optimizer=sgd, epochs=50, on_epoch=[stopper],
-             validate=lambda m: {"val_loss": mse(m(y), x.sum(1, keepdim=True))})
+gs.train.fit(model, [(x, x.sum(1, True))], loss=mse, optimizer=sgd, epochs=99,
+             validate=lambda m: {"val_loss": mse(m(v), v.sum(1, True))},
+             on_epoch=[stopper])
 print(stopper.restore(), stopper.best_epoch, stopper.reason)
 """,
     )

@@ -226,6 +226,7 @@ def _(margin, results, seeds):
 def left(table):
     """A table of sentences: flush left."""
     made = table.text.replace("<td>", '<td style="text-align: left; min-width: 9rem">')
+    made = made.replace('<th scope="col">', '<th scope="col" style="text-align: left">')
     return lab.Block(made, made)
 
 
@@ -465,7 +466,7 @@ def norm_candidates(architecture, activation, batch, kind):
         forgives = not any(code.startswith(("INI", "FWD", "BWD")) for code in harmed(model, shape, batch))
         rows.append({"norm": norm or "none", "check": found, "company": moved, "forgives": forgives})
     fit = [row for row in rows if not row["check"] and row["company"] < 0.25]
-    chosen = next((row for row in fit if row["forgives"]), fit[0])  # "none" has no company, and passes with its plan
+    chosen = next((row for row in fit if row["forgives"]), fit[0] if fit else rows[-1])
     return [row | {"check": ", ".join(row["check"]) or "passes", "chosen": row is chosen} for row in rows]
 
 

@@ -268,6 +268,7 @@ def checked(subject):
 def left(table):
     """A table of sentences: flush left."""
     made = table.text.replace("<td>", '<td style="text-align: left; min-width: 9rem">')
+    made = made.replace('<th scope="col">', '<th scope="col" style="text-align: left">')
     return lab.Block(made, made)
 
 
@@ -345,7 +346,8 @@ def _():
     ### 2. The trace: how signal and gradient run
 
     *Tells samples apart* is the share of a layer's mean square that differs from sample to sample: near 0, the layer
-    says the same of every input.
+    says the same of every input. A signal can stay level all the way and yet have lost everything that it should tell:
+    biases alone keep it up.
     """)
     return
 
@@ -371,11 +373,18 @@ def _(look, runs):
 
 @app.cell
 def _(trace):
+    _series = {
+        "signal": [row["signal (rms)"] for row in trace],
+        "part of it that differs between samples": [
+            row["signal (rms)"] * sqrt(row["tells samples apart"]) for row in trace
+        ],
+        "gradient": [row["gradient (rms)"] for row in trace],
+    }
     lab.lines(
         [
-            {"number of the operation": i + 1, "root mean square": row[f"{what} (rms)"], "what": what}
-            for what in ("signal", "gradient")
-            for i, row in enumerate(trace)
+            {"number of the operation": i + 1, "root mean square": value, "what": what}
+            for what, values in _series.items()
+            for i, value in enumerate(values)
         ],
         "number of the operation",
         "root mean square",
@@ -547,9 +556,9 @@ def _():
         """
 import torch, gainstage as gs
 
-model, x = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2)), torch.randn(64, 8)
-print(gs.check(model, x))                # the same as: gainstage check net.py:build
-print(gs.plan(model, x).to_python())     # the same as: gainstage init net.py:build --emit start.py
+net, x = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Tanh()), torch.randn(64, 8)
+print(gs.check(net, x))              # or: gainstage check net.py:build
+print(gs.plan(net, x).to_python())   # or: gainstage init net.py:build --emit start.py
 """,
     )
     lab.stack(take_home)
