@@ -1,6 +1,6 @@
 """How small may a batch be where a feature has one value a sample? BatchNorm and GroupNorm in an MLP, on digits.
 
-    python studies/batch_size_mlp.py [--seeds 8] [--workers N]        about 2 minutes of one core
+    python studies/batch_size_mlp.py [--seeds 8] [--workers N]        about 2.5 minutes of one core
 
 The claims and criteria of `batch_size.py` (Wu & He, *Group Normalization*, ECCV 2018), measured on another network. It
 was added after the residual network there had shown no loss at small batches: with 2 images BatchNorm still averages

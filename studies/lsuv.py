@@ -1,6 +1,6 @@
 """Does LSUV matter where there is BatchNorm? LSUV against orthogonal starts, on digits.
 
-    python studies/lsuv.py [--seeds 10] [--workers N]        about 4 minutes of one core
+    python studies/lsuv.py [--seeds 10] [--workers N]        about 5 minutes of one core
 
 Mishkin & Matas, *All you need is a good init*, ICLR 2016: LSUV draws orthogonal weights and rescales each, in the order
 of execution, until its output has unit variance on one batch. In our words:
@@ -46,7 +46,7 @@ def arms() -> tuple[Arm, ...]:
 
 
 def study_of(seeds: int) -> gs.Study:
-    rates = [1e-3, 10**-2.5, 1e-2]
+    rates = [10**-3.5, 1e-3, 10**-2.5, 1e-2]
     return gs.Study(arms=arms(), seeds=seeds, steps=STEPS, rates=rates, tuning_seeds=2, margin=MARGIN)
 
 

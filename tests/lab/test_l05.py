@@ -92,3 +92,17 @@ def test_gelu_under_the_gain_of_relu_falls_faster_than_the_power_law() -> None:
     defined = definitions(CASE)
     assert defined["left"] < (sqrt(2) / gs.gain("gelu")) ** (defined["DEPTH"] - 1) / 2
     assert defined["gelu_gains"][1e-6] == pytest.approx(2, rel=1e-3)
+
+
+def test_a_zigzag_keeps_the_level_and_explodes_the_gradient() -> None:
+    zigzag = run(**{f"p{i}": (1, -1)[i % 2] for i in range(7)})
+    assert zigzag["forward"][-1] == pytest.approx(zigzag["theory"][-1], rel=0.2)
+    assert zigzag["gradient_factor"] > 5
+    assert zigzag["backward"][0] > 1e6 * zigzag["backward"][-1]
+
+
+def test_lifting_all_points_keeps_the_level_and_makes_samples_alike() -> None:
+    lifted = run(**{f"p{i}": height + 1.5 for i, height in enumerate(lesson.HEIGHTS)})
+    last = lifted["sites"][-1].forward
+    assert last.rms == pytest.approx(1, rel=0.3)
+    assert last.variance_between < 1e-6 * last.mean_square

@@ -190,7 +190,12 @@ def static(part: Any) -> str:
         return svg(part)
     if isinstance(part, mo.ui.dictionary | mo.ui.array):
         return "".join(static(element) for element in part.elements)
+    if isinstance(part, mo.ui.button):
+        return ""
     label = getattr(part, "lab_label", None)
+    if label is not None and part.value is None:  # not answered yet: what there is to choose from
+        options = "".join(f"<li>{escape(str(option))}</li>" for option in getattr(part, "options", ()))
+        return f'<p class="lab-set">{escape(label)}:</p><ul>{options}</ul>'
     if label is not None:
         return f'<p class="lab-set">{escape(label)}: <strong>{escape(show(part.value))}</strong></p>'
     return to_html(str(part))

@@ -20,7 +20,7 @@ class Chart(alt.Chart):
 
     def _repr_mimebundle_(self, *args: Any, **options: Any) -> Any:
         if mo.running_in_notebook():
-            shown: Any = super()._repr_mimebundle_(*args, **options)  # type: ignore[no-untyped-call]
+            shown: Any = super()._repr_mimebundle_(*args, **options)
             return shown
         return {"text/html": svg(self), "text/plain": "chart"}
 

@@ -17,16 +17,11 @@ class Predict:
     Args:
         lesson: whose exercise it is.
         question: Markdown.
-        options: the answers to choose from; without them a number is asked for.
-        within: how far a number may be off and still count as right, as a share of the measured value.
-        unit: of the number.
+        options: the answers to choose from.
     """
 
-    def __init__(
-        self, lesson: Lesson, question: str, options: Sequence[str] = (), *, within: float = 0.1, unit: str = ""
-    ) -> None:
+    def __init__(self, lesson: Lesson, question: str, options: Sequence[str]) -> None:
         self.lesson, self.question, self.options = lesson, question, tuple(options)
-        self.within, self.unit = within, unit
         self._held: tuple[Any, ...] = ()  # marimo holds widgets weakly
 
     def ask(self, committed: Any, commit: Any) -> Block:
@@ -39,7 +34,7 @@ class Predict:
         if committed() is not None:
             again: Any = mo.ui.button(label="Ask me again", on_click=lambda _: commit(None))
             self._held = (again,)
-            return stack(head, prose(f"You committed to: **{show(committed())}**{self._unit}"), again)
+            return stack(head, prose(f"You committed to: **{show(committed())}**"), again)
         answer = self._widget()
 
         def press(_: Any) -> None:
@@ -51,33 +46,23 @@ class Predict:
         return stack(head, answer, button)
 
     def _widget(self) -> Any:
-        made: Any = (
-            mo.ui.radio(list(self.options), label="Your prediction")
-            if self.options
-            else mo.ui.number(value=None, label=f"Your prediction{self._unit}")
-        )
+        made: Any = mo.ui.radio(list(self.options), label="Your prediction")
         made.lab_label = "Your prediction"
         return made
-
-    @property
-    def _unit(self) -> str:
-        return f" {self.unit}" if self.unit else ""
 
     def right(self, answer: Any, truth: Any) -> bool:
         """Whether an answer is what was measured.
 
         Args:
             answer: what was committed.
-            truth: what was measured: one of the options, or a number.
+            truth: what was measured: one of the options.
 
         Raises:
             LabError: the truth is none of the options, so no answer could be right.
         """
-        if self.options:
-            if truth not in self.options:
-                raise LabError(f"measured {truth!r}, which is none of the options {list(self.options)}")
-            return bool(answer == truth)
-        return abs(float(answer) - float(truth)) <= self.within * abs(float(truth))
+        if truth not in self.options:
+            raise LabError(f"measured {truth!r}, which is none of the options {list(self.options)}")
+        return bool(answer == truth)
 
     def reveal(self, answer: Any, truth: Any, why: Any = "") -> Block:
         """What was measured, after the commit; before it only that it waits.
@@ -91,7 +76,7 @@ class Predict:
         right = answer is not None and self.right(answer, truth)
         if answer is not None:
             _progress.mark(self.lesson.key, "predict")
-        measured = f"Measured: **{show(truth)}**{self._unit}"
+        measured = f"Measured: **{show(truth)}**"
         told = why if not isinstance(why, str) else prose(why)
         open_ = stack(prose(measured), told)
         shown = note("right" if right else "wrong", open_) if answer is not None else prose(waits)

@@ -320,7 +320,8 @@ def _(accuracy, noise, spreads, units):
 
     Things to find: how large the random part must be before the digits are read, not merely before the units differ;
     how, below a random head, a random part of a millionth grows by the same factor every few steps (a straight line on
-    this axis); that neither activation helps; that another seed changes nothing as long as the random part is 0 and all is equal.
+    this axis); that neither activation helps; that another seed gives no more different units, as long as the random
+    part is 0 and all is equal.
     """)
     return
 
@@ -466,7 +467,7 @@ def _(compared):
             little that those gradients differ, from one common point: after {STEPS} steps
             {_by["all equal, with dropout"]["test accuracy"]:.1%}, against {_by["all random"]["test accuracy"]:.1%} from
             a random start. The time would be better spent on learning.""",
-            "`gs.check` is silent about a start that is all equal plus one percent of noise. Is it a good start?": r"""
+            "gs.check is silent about a start that is all equal plus one percent of noise. Is it a good start?": r"""
             No, as the slider shows. INI101 finds units that start *exactly* equal, because those stay so whatever the
             training. Units that are merely close do part, at a speed that depends on rate and data, which a check
             before the first step cannot know.""",
@@ -476,6 +477,15 @@ def _(compared):
             are equal: gradient descent can never leave it.""",
         }
     )
+    return
+
+
+@app.cell
+def _():
+    lab.prose(r"""
+    *Sources: Rumelhart, Hinton & Williams, Learning Internal Representations by Error Propagation, 1986 ("symmetry
+    breaking"). Goodfellow, Bengio & Courville, Deep Learning, 2016, section 8.4.*
+    """)
     return
 
 

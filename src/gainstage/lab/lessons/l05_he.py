@@ -330,11 +330,13 @@ def _(depth, gain, law, phi, seed, width):
 
 @app.cell
 def _(depth, factor, phi):
-    _field, _q, theory = gs.signal.MeanField(phi, weight_variance=factor**2), 1.0, []
+    _field, _q, _settled, theory = gs.signal.MeanField(phi, weight_variance=factor**2), 1.0, False, []
     for _ in range(depth.value):
         theory.append(sqrt(_q))
-        _next = _field.variance(_q) if 0 < _q < 1e30 else _q
-        _q = _next if abs(_next / max(_q, 1e-300) - 1) > 1e-9 else _q
+        _settled = _settled or not 1e-30 < _q < 1e30  # an integral costs more than a layer: none where nothing moves
+        if not _settled:
+            _before, _q = _q, _field.variance(_q)
+            _settled = abs(_q / _before - 1) < 1e-9
     return (theory,)
 
 
@@ -380,7 +382,7 @@ def _(forward, gain, gradient_factor, kind, law):
 
     Things to find: an activation that is a straight line, and its gain; that lifting *all* points together leaves the
     level flat at its own gain while the samples become alike (the last number above falls); that a zigzag keeps the
-    level only for a few layers, because its error in $q$ grows; that all heights at 0 have no gain, and why.
+    level and the samples apart, while its gradient explodes; that all heights at 0 have no gain, and why.
     """)
     return
 
@@ -468,8 +470,8 @@ def _():
     fix = lab.Fix(
         LESSON,
         f"""
-        These {CHAIN} layers were left as PyTorch makes them; "it says kaiming, so it must be right for this kind of
-        activation". Choose a law with which `gs.check` finds nothing above a note.
+        All but the first of these {CHAIN} layers were left as PyTorch makes them; "it says kaiming, so it must be right
+        for this kind of activation". Choose a law with which `gs.check` finds nothing above a note.
         """.strip(),
         build,
         {"law": list(LAWS), "activation": ["gelu", "silu"]},

@@ -299,10 +299,7 @@ def _(activation, depth):
 @app.cell
 def _(spectra):
     lab.table(
-        [
-            {"start": name, "largest": s[0], "smallest": s[-1], f"of {UNITS} directions alive": alive(s)}
-            for name, s in spectra.items()
-        ],
+        [{"start": name, "largest": s[0], f"of {UNITS} directions alive": alive(s)} for name, s in spectra.items()],
         f"Singular values of the Jacobian; alive: at least {ALIVE:.0%} of the largest",
     )
     return

@@ -328,7 +328,8 @@ def _(rates_tried):
     the distribution that a layer reads, which then has to follow. Is that why it helps? Santurkar and others (2018)
     put the claim to a test: they **spoiled** the distributions on purpose. Behind every normalization, in every step,
     each unit is multiplied by a new random factor within {1 - NOISE:g} to {1 + NOISE:g} and shifted by up to
-    {NOISE:g}. Now every layer reads another distribution in every step.
+    {NOISE:g}. (Theirs also
+    drew noise for each sample.) Now every layer reads another distribution in every step.
 
     We repeat it with {DEPTH}-layer networks on the digits, for the learning rates
     {", ".join(f"{_rate:g}" for _rate in rates_tried)}, all from He's start with the same weights and batches.

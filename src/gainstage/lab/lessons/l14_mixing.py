@@ -17,6 +17,7 @@ with app.setup:
 
     import marimo as mo
     import torch
+    from sklearn.datasets import load_digits
     from torch import nn
     from torch.nn.functional import cross_entropy, one_hot
 
@@ -24,7 +25,7 @@ with app.setup:
     from gainstage import lab
 
     LESSON = lab.lesson("l14_mixing")
-    SAMPLES, STEPS = 64, 150
+    SAMPLES, STEPS = 64, 120
     METHODS = {"none": None, "mixup": gs.train.mixup, "cutmix": gs.train.cutmix}
 
 
@@ -135,7 +136,7 @@ def _():
     The library mixes targets of any kind, and any shape of input:
 
     ```python
-    x, mixed = gs.train.mixup(x, y, alpha=1.0)    # or cutmix; mixed holds y_a, y_b and lam
+    x, mixed = gs.train.mixup(x, y, 1.0)          # or cutmix; mixed is (y_a, y_b, lam)
     loss = gs.train.mixed_loss(cross_entropy)     # loss(scores, mixed)
     gs.train.calibration_error(scores, y, bins=10)
     ```
@@ -319,10 +320,10 @@ def decision_map(model, x, y, says, columns=56, rows=40):
     for r, row in enumerate(bands):  # neighbours of the same band are one rectangle
         starts = [0] + [i for i in range(1, columns) if row[i] != row[i - 1]] + [columns]
         for first, last in pairwise(starts):
-            strength = abs(row[first] - 4.5) / 4.5
+            colour, strength = "#0072b2" if row[first] > 4 else "#e69f00", abs(row[first] - 4.5) / 4.5
             parts.append(
                 f'<rect x="{first * cell}" y="{r * cell}" width="{(last - first) * cell}" height="{cell}" '
-                f'fill="{"#0072b2" if row[first] > 4 else "#e69f00"}" fill-opacity="{0.1 + 0.65 * strength:.2f}"/>'
+                f'fill="{colour}" fill-opacity="{0.1 + 0.65 * strength:.2f}" shape-rendering="crispEdges"/>'
             )
     side = chance > 0.5
     edges = [
@@ -343,9 +344,9 @@ def decision_map(model, x, y, says, columns=56, rows=40):
         )
         parts.append(shape + ' stroke="black"/>')
     made = (
-        f'<figure style="margin:0"><figcaption>{escape(says)}</figcaption><svg role="img" aria-label="{escape(says)}" '
+        f'<figure style="margin:0"><svg role="img" aria-label="{escape(says)}" '
         f'viewBox="0 0 {columns * cell} {rows * cell}" style="width:100%;height:auto;background:white">'
-        f"{''.join(parts)}</svg></figure>"
+        f"{''.join(parts)}</svg><figcaption>{escape(says)}</figcaption></figure>"
     )
     return lab.Block(made, made)
 
@@ -382,7 +383,7 @@ def _(networks):
         "mean stated probability",
         "share right",
         by="training",
-        says="Below the straight line: more certain than right (bins of 20 samples or more)",
+        says="Below the straight line: too certain",
     )
     return
 
@@ -390,11 +391,11 @@ def _(networks):
 @app.cell
 def _():
     lab.prose(r"""
-    Orange squares are one class, blue circles the other; the stronger the colour, the more certain the network. Things
-    to find: much noise, where the unmixed network is certain and wrong; little noise, where mixing makes it less
-    certain than it could be; a large α, which makes everything a mean of two samples and the boundary blunt; and
-    `cutmix`, which on two coordinates can only take one of them from each sample. There the "box" means nothing: it
-    invents points that lie on neither moon.
+    Orange squares are one class, blue circles the other; the stronger the colour, the more certain the network. The
+    chart takes bins of at least 20 samples. Things to find: much noise, where the unmixed network is certain and wrong;
+    little noise, where mixing makes it less certain than it could be; a large α, which makes everything a mean of two
+    samples and the boundary blunt; and `cutmix`, which on two coordinates can only take one of them from each sample.
+    There the "box" means nothing: it invents points that lie on neither moon.
     """)
     return
 
@@ -418,8 +419,8 @@ def _():
 
 @app.function
 def picture(image, says):
-    """An image of 8 by 8 numbers, larger ones darker, with what it is."""
-    grey = ((image - image.min()) / (image.max() - image.min())).view(8, 8).tolist()
+    """An image of 8 by 8 numbers from 0 to 16, larger ones darker, with what it is."""
+    grey = (image / 16).view(8, 8).tolist()
     cells = "".join(
         f'<rect x="{c * 10}" y="{r * 10}" width="10.5" height="10.5" fill="rgb({v:.0f},{v:.0f},{v:.0f})"/>'
         for r, row in enumerate(grey)
@@ -433,9 +434,10 @@ def picture(image, says):
 
 @app.cell
 def _(pair):
-    _digits, _random = lab.digits(), torch.Generator().manual_seed(pair.value)
-    _rows = torch.randperm(len(_digits.x), generator=_random)[:2]
-    _x, _y = _digits.x[_rows].view(2, 1, 8, 8), _digits.y[_rows]
+    _digits, _random = load_digits(), torch.Generator().manual_seed(pair.value)
+    _rows = torch.randperm(len(_digits.target), generator=_random)[:2]
+    _x = torch.tensor(_digits.images, dtype=torch.float32)[_rows, None]  # [2, 1, 8, 8], not standardized: to look at
+    _y = torch.tensor(_digits.target)[_rows]
     _pictures = [picture(_x[i], f"a {_y[i]}") for i in range(2)]
     for _name in ("mixup", "cutmix"):
         _mixed, (_, _, _lam) = METHODS[_name](_x, _y, 1.0, generator=_random)

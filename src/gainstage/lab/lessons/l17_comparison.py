@@ -225,7 +225,7 @@ def _(margin, results, seeds):
 @app.function
 def left(table):
     """A table of sentences: flush left."""
-    made = table.text.replace("<td>", '<td style="text-align: left; min-width: 9rem">')
+    made = table.text.replace("<td>", '<td style="text-align: left; min-width: 5rem; overflow-wrap: anywhere">')
     made = made.replace('<th scope="col">', '<th scope="col" style="text-align: left">')
     return lab.Block(made, made)
 
@@ -309,13 +309,13 @@ def _():
     Which start, which normalization, which regularizer for *your* kind of network? The table of a textbook would be
     out of date, so this one is worked out for a small network of your choice:
 
-    - **Start:** what `gs.plan` plans for it, with its reasons.
     - **Normalization:** every candidate is built in and measured. *Check* are the rules above a note that `gs.check`
       finds with this batch. *Company* says how much the other samples of the batch change an answer in training mode:
       the spread of one sample's answers in different batches, over the spread between samples. *Forgives* says
       whether `gs.check` still finds nothing above a note when all weights start five times too small. Chosen is the
       first candidate that passes the check, keeps company below 1/4 and forgives; else the first that passes the first
       two. Candidates stand in the order in which the field tries them.
+    - **Start:** what `gs.plan` plans for the network with that normalization, and its reasons.
     - **Regularizer:** every layer that can be built in is, behind the chosen normalization, and is checked. The first
       without a finding above a note is chosen. What does not depend on the architecture stands in the comparison above.
     """)
@@ -480,27 +480,28 @@ def _(ARCHITECTURES):
 
 
 @app.cell
-def _(ARCHITECTURES, activation, architecture):
-    _plan = started(architecture.value, activation.value, shape=ARCHITECTURES[architecture.value][0])[1]
+def _(ARCHITECTURES, activation, architecture, batch):
+    norm_rows = norm_candidates(architecture.value, activation.value, batch.value, ARCHITECTURES[architecture.value])
+    chosen_norm = next(row["norm"] for row in norm_rows if row["chosen"])
+    lab.table(norm_rows, f"Normalization: {architecture.value}, batches of {batch.value}")
+    return chosen_norm, norm_rows
+
+
+@app.cell
+def _(ARCHITECTURES, activation, architecture, chosen_norm):
+    _norm = None if chosen_norm == "none" else chosen_norm
+    _plan = started(architecture.value, activation.value, _norm, shape=ARCHITECTURES[architecture.value][0])[1]
     _weights = [(a.role, str(a.law), a.reason) for name, a in _plan.items() if len(_plan.shapes[name]) > 1]
     start_rows = [
-        {"role": role, "law": law, "weights": count, "reason": reason}
+        {"role": role, "law": law, "reason": reason, "weights": count}
         for (role, law, reason), count in Counter(_weights).items()
     ]
-    left(lab.table(start_rows, f"Start: {architecture.value}, {activation.value}, without normalization"))
+    left(lab.table(start_rows, f"Start: {architecture.value}, {activation.value}, normalization {chosen_norm}"))
     return (start_rows,)
 
 
 @app.cell
-def _(ARCHITECTURES, activation, architecture, batch):
-    norm_rows = norm_candidates(architecture.value, activation.value, batch.value, ARCHITECTURES[architecture.value])
-    lab.table(norm_rows, f"Normalization: {architecture.value}, batches of {batch.value}")
-    return (norm_rows,)
-
-
-@app.cell
-def _(ARCHITECTURES, activation, architecture, batch, norm_rows):
-    chosen_norm = next(row["norm"] for row in norm_rows if row["chosen"])
+def _(ARCHITECTURES, activation, architecture, batch, chosen_norm):
     _shape, _, _drops = ARCHITECTURES[architecture.value]
     regularizer_rows = [
         {"regularizer": name, "check": ", ".join(harmed(_model, _shape, batch.value)) or "passes"}
@@ -522,7 +523,7 @@ def _(ARCHITECTURES, activation, architecture, batch, norm_rows):
         (row["regularizer"] for row in regularizer_rows if row["check"] == "passes"), "none of these layers"
     )
     lab.table(regularizer_rows, f"Regularizers behind {chosen_norm} normalization")
-    return chosen_norm, chosen_regularizer, regularizer_rows
+    return chosen_regularizer, regularizer_rows
 
 
 @app.cell
@@ -657,9 +658,9 @@ def _():
         """
 import gainstage as gs
 
-arms = gs.grid(init=["torch", "auto"], norm=[None, "batch"], depth=4, width=16, lr=0.01)   # lr="tuned" is the default
-results = gs.Study(arms=arms, data="wine", seeds=3, steps=30).run(executor=gs.study.Serial())
-print(*(verdict.sentence for verdict in results.verdicts()), sep="\\n")
+arms = gs.grid(init=["torch", "auto"], depth=4, width=16, lr=0.01)   # default: lr="tuned"
+study = gs.Study(arms=arms, data="wine", seeds=3, steps=30)
+print(study.run(executor=gs.study.Serial()).verdicts()[0].sentence)
 """,
     )
     lab.stack(take_home)

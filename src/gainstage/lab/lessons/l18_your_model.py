@@ -267,7 +267,7 @@ def checked(subject):
 @app.function
 def left(table):
     """A table of sentences: flush left."""
-    made = table.text.replace("<td>", '<td style="text-align: left; min-width: 9rem">')
+    made = table.text.replace("<td>", '<td style="text-align: left; min-width: 5rem; overflow-wrap: anywhere">')
     made = made.replace('<th scope="col">', '<th scope="col" style="text-align: left">')
     return lab.Block(made, made)
 
@@ -375,9 +375,7 @@ def _(look, runs):
 def _(trace):
     _series = {
         "signal": [row["signal (rms)"] for row in trace],
-        "part of it that differs between samples": [
-            row["signal (rms)"] * sqrt(row["tells samples apart"]) for row in trace
-        ],
+        "differs between samples": [row["signal (rms)"] * sqrt(row["tells samples apart"]) for row in trace],
         "gradient": [row["gradient (rms)"] for row in trace],
     }
     lab.lines(
