@@ -295,7 +295,7 @@ def test_a_member_that_diverges_stops_at_its_last_finite_state_and_touches_nobod
     models = made(MODELS["batch norm"], 3)
     others = copy.deepcopy(models)
     start = copy.deepcopy(models[1])
-    runs = train(models, data, lr=[0.01, 1e38, 0.01], optimizer=torch.optim.SGD, together=True)
+    runs = train(models, data, lr=(0.01, 1e38, 0.01), optimizer=torch.optim.SGD, together=True)
     assert [run.diverged for run in runs] == [False, True, False]
     assert runs[1].steps < 5
     assert all(t.isfinite().all() for t in models[1].state_dict().values())

@@ -89,7 +89,7 @@ def fit_many(
         y,
         loss,
         optimizer,
-        options_of({"lr": lr} | (options or {}), count),
+        options_of({"lr": per_member(lr, count, "lr")} | (options or {}), count),
         None if clip is None else per_member(clip, count, "clip"),
         batch_size,
         steps,
