@@ -1,6 +1,6 @@
 """Does AdaNorm beat LayerNorm? Five normalizations of a small transformer on four tasks.
 
-    python studies/adanorm.py [--seeds 8] [--workers N]        about 5 minutes of one core
+    python studies/adanorm.py [--seeds 8] [--workers N]        about 7 minutes of one core
 
 Xu, Sun, Zhang, Zhao & Lin, *Understanding and Improving Layer Normalization*, NeurIPS 2019: on eight tasks, from
 translation to MNIST, with transformers and convolutional networks. In our words:
@@ -74,7 +74,7 @@ def arms(task: str) -> tuple[Arm, ...]:
 
 
 def study_of(task: str, seeds: int) -> gs.Study:
-    rates = [1e-3, 10**-2.5, 1e-2]
+    rates = [10 ** (-k / 2) for k in (7, 6, 5, 4, 3)]
     return gs.Study(arms=arms(task), data=task, seeds=seeds, steps=STEPS, rates=rates, margin=MARGIN)
 
 

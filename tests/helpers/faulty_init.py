@@ -14,6 +14,16 @@ def weights_of_a_hundredth() -> Subject:
 
 
 @faulty("INI104")
+def fifty_relu_layers_of_a_hundredth_underflow() -> Subject:
+    return subject(start(mlp(50), lambda w: nn.init.normal_(w, std=0.01)))
+
+
+@faulty("INI104")
+def fifty_tanh_layers_of_a_hundredth_underflow() -> Subject:
+    return subject(start(mlp(50, nn.Tanh), lambda w: nn.init.normal_(w, std=0.01)))
+
+
+@faulty("INI104")
 def a_cnn_of_a_hundredth() -> Subject:
     convs = [part for _ in range(8) for part in (nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())]
     model = nn.Sequential(nn.Conv2d(3, 16, 3), *convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))

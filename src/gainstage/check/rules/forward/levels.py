@@ -120,13 +120,16 @@ def vanishing(evidence: Evidence) -> Iterator[Found]:
         raise NotMeasured("no weight stands before the output")
 
     def vanished(moments: Moments) -> bool:
-        return 0 < moments.variance_between < VANISHING_WARNING * variance
+        return moments.variance_between < VANISHING_WARNING * variance
 
     if not all(vanished(evidence.forward(end)) for end in ends):
         return
     end = max(ends, key=lambda i: evidence.forward(i).variance_between)
     origin, level = evidence.origin(end, vanished), evidence.forward(end).variance_between / variance
-    factor = level ** (0.5 / max(evidence.depth[end], 1))
+    here = evidence.forward(origin).variance_between / variance
+    if here == 0:
+        return  # cut off at once, by zero weights or dead units, and not shrunk until it underflows
+    factor = (level or here) ** (0.5 / max(evidence.depth[end if level else origin], 1))
     yield Found(
         "error" if level < VANISHING_ERROR else "warning",
         evidence.tape.sites[origin].name,

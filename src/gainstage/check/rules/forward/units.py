@@ -7,7 +7,14 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.facts.signal import weights_behind
 from gainstage.check.findings import Found, Severity
 from gainstage.check.probes.dead_units import dead_units
-from gainstage.check.thresholds import DEAD_SAMPLES, DEAD_SHARE, DEAD_UNITS, SATURATED_ERROR, SATURATED_WARNING
+from gainstage.check.thresholds import (
+    DEAD_SAMPLES,
+    DEAD_SHARE,
+    DEAD_UNITS,
+    SATURATED_ERROR,
+    SATURATED_WARNING,
+    UNDERFLOW,
+)
 from gainstage.signal import Site
 
 _RECTIFIERS = frozenset({"relu", "relu6", "threshold"})
@@ -45,7 +52,11 @@ def dead(evidence: Evidence) -> Iterator[Found]:
     Lu, Shin, Su, Karniadakis, *Dying ReLU and Initialization*, 2020.
     """
     evidence.measured()
-    judged = [site for site in evidence.tape if _rectifies(evidence, site) and _seen(evidence, site) >= DEAD_SAMPLES]
+    judged = [
+        site
+        for site in evidence.tape
+        if _rectifies(evidence, site) and _seen(evidence, site) >= DEAD_SAMPLES and not _starved(evidence, site)
+    ]
     if not judged:
         raise NotMeasured(f"no ReLU whose units see at least {DEAD_SAMPLES:.0f} samples or positions")
     suspects = {s.name: _unit_axis(evidence, s) for s in judged if evidence.forward(s.index).zeros >= DEAD_SHARE}
@@ -81,6 +92,13 @@ def _rectifies(evidence: Evidence, site: Site) -> bool:
     if moments is None or not moments.count or not site.shape or site.index in evidence.graph.constant:
         return False
     return site.op in _RECTIFIERS or (site.op in _CLAMPS and moments.minimum == 0 and moments.zeros > 0)
+
+
+def _starved(evidence: Evidence, site: Site) -> bool:
+    """Whether the weights before it read a signal that has all but underflowed: then that is what is wrong."""
+    behind = weights_behind(evidence.graph, site.index)
+    levels = [evidence.forward(feed).mean_square for i in behind for feed in evidence.feeds(i)[:1]]
+    return bool(levels) and max(levels) < UNDERFLOW
 
 
 def _seen(evidence: Evidence, site: Site) -> int:

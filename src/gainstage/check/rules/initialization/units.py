@@ -24,7 +24,7 @@ def identical(evidence: Evidence) -> Iterator[Found]:
 
     ## Why is this bad?
     Equal units compute the same value, get the same gradient and stay equal for ever: a layer of 512 such units has
-    the capacity of one. The gradient is measured without dropout, which would mask the symmetry but not remove it.
+    the capacity of one. The gradient is measured without dropout: its masks part the units again, but by noise alone.
 
     ## Known problems
     Output heads are not judged: their rows are told apart by the labels, so a head may start at zero. A weight whose
