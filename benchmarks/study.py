@@ -4,8 +4,8 @@
 
 The trials are 32 MLPs of width 64, four inits times eight seeds, on digits. The loop is the one everybody writes: for
 each network `gs.initialize`, then `torch.optim` on batches of 64, with the validation loss at the same steps. Loop and
-engine take turns, and the ratio is that of the medians. The loop may use all cores for its matrices; the engine runs its
-tasks in one process on one thread, and then on a pool of one process a core.
+engine take turns, and the ratio is that of the medians. The loop may use all cores for its matrices; the engine runs
+its tasks in one process on one thread, and then on a pool of one process a core.
 """
 
 import argparse

@@ -19,7 +19,9 @@ have a hundredth of the parameters of the paper's and see their data a few times
 authors blame on weight and bias has little time to appear.
 
 A difference below 0.01 does not matter to us. The criteria were fixed before these runs. "Better on three of four" is
-counted after Holm's correction over the tasks.
+counted after Holm's correction over the tasks. Breast cancer has 114 samples for tuning, on which rates from 0.0003 to
+0.1 come out nearly equal: with a grid that went on to 0.1, LayerNorm-simple was 0.006 above LayerNorm there instead of
+0.03 below.
 """
 
 import argparse
