@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from interrupt import answers_ctrl_c
 
 from gainstage.cli._study import Tally, default_store
 from gainstage.study import Progress, Serial
@@ -195,12 +196,16 @@ def test_a_real_ctrl_c_ends_the_workers_too(room: Path, tmp_path: Path) -> None:
     code = "from gainstage.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "compare", "long.toml", "--workers", "1"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=answers_ctrl_c,
     )  # fmt: skip
     while sum(map(ignores_ctrl_c, members(process.pid))) < 2 and process.poll() is None:  # loky's tracker, a worker
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
-    out, said = process.communicate(timeout=120)
+    try:
+        out, said = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, said
     assert out == ""
     assert "interrupted. Kept 0 of" in " ".join(said.split())

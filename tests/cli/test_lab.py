@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from interrupt import answers_ctrl_c
 
 from gainstage.cli import main
 
@@ -52,7 +53,9 @@ def test_ctrl_c_ends_it_while_a_lesson_is_open(tmp_path: Path) -> None:
 
     command = [sys.executable, "-m", "gainstage", "lab", "--port", "0", "--no-browser"]
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    server = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=answers_ctrl_c
+    )
     try:
         assert server.stdout is not None
         found = re.search(r"127\.0\.0\.1:(\d+)/\?access_token=(\S+)", server.stdout.readline())

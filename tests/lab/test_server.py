@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gainstage.lab import LabError, _progress, lessons, serve
+from gainstage.lab import LabError, _progress, serve
 from gainstage.lab._controls import _parsed, _steps
-from gainstage.lab._lessons import ALL, FOLDER
+from gainstage.lab._lessons import ALL, FOLDER, lessons
 
 TOKEN = "only-for-tests"
 LESSON = lessons()[0]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from calls import innocent, kill_first, numbers, raises, raises_awkward, raises_locked
+from interrupt import answers_ctrl_c
 
 from gainstage.study import Pool, Serial, StudyError, WorkerLost
 
@@ -84,7 +85,7 @@ def test_numbers_are_those_of_serial_to_the_last_bit(pool: Pool) -> None:
 
 def test_a_worker_has_one_thread(pool: Pool) -> None:
     assert pool.submit(torch.get_num_threads).result() == 1
-    assert pool.submit(os.environ.get, "OMP_NUM_THREADS").result() == "1"
+    assert pool.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
 
 
 def test_no_more_than_workers_run_at_once() -> None:
@@ -175,7 +176,13 @@ def test_a_script_needs_no_main_guard_and_leaves_nothing_behind(way: str, tmp_pa
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_end_of_the_parent_ends_its_workers(how: signal.Signals) -> None:
     text = SCRIPT.format(then="pool.submit(time.sleep, 600).result()")
-    parent = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", text],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=answers_ctrl_c,
+    )
     assert parent.stdout is not None
     assert parent.stdout.readline() == "42\n"
     worker = int(parent.stdout.readline())

@@ -49,7 +49,6 @@ from gainstage.lab._fix import questions as questions
 from gainstage.lab._fix import take_home as take_home
 from gainstage.lab._lessons import Lesson as Lesson
 from gainstage.lab._lessons import lesson as lesson
-from gainstage.lab._lessons import lessons as lessons
 from gainstage.lab._predict import Predict as Predict
 from gainstage.lab._serve import PORT as PORT
 from gainstage.lab._serve import application as application

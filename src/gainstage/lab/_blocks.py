@@ -56,7 +56,7 @@ def prose(source: str) -> Prose:
         source: Markdown, with `$...$` for formulas; a number in it is formatted from a computed value.
 
     Example:
-        >>> print(prose("Level $q$ is **kept**.").static.strip()[-18:])
+        >>> print(prose("Level $q$ is **kept**.").static.strip()[-26:])
         <strong>kept</strong>.</p>
     """
     return Prose(source)
