@@ -110,8 +110,9 @@ def test_every_format_and_a_file(run: Run, tmp_path: Path) -> None:
 
 def test_without_a_file_it_is_the_comparison_of_the_textbooks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole run takes minutes: here the engine is replaced by results that were made by hand."""
+    from made_results import textbook_like
+
     from gainstage.study import Study
-    from studies import textbook_like
 
     seen: list[Study] = []
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from studies import arm_result, outcome, results_of, small, spread, textbook_like
+from made_results import arm_result, outcome, results_of, small, spread, textbook_like
 
 from gainstage.errors import GainstageError
 from gainstage.report.study import (

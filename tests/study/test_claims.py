@@ -1,7 +1,7 @@
 """Claims of the textbooks, judged from results that are made so that each verdict is known."""
 
 import pytest
-from studies import arm_result, results_of, spread, textbook_like
+from made_results import arm_result, results_of, spread, textbook_like
 
 from gainstage.study._arm import Arm, grid
 from gainstage.study._claims import RECOMMENDED, TEXTBOOK, Claim, judge

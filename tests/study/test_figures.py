@@ -4,9 +4,9 @@ import matplotlib as mpl
 import pytest
 
 mpl.use("Agg")
+from made_results import GUESS, arm_result, outcome, results_of, small, spread, textbook_like
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
-from studies import GUESS, arm_result, outcome, results_of, small, spread, textbook_like
 
 from gainstage.study._arm import Arm, grid
 from gainstage.study._errors import StudyError
