@@ -88,7 +88,7 @@ def test_a_key_that_is_there_stays_as_it_is() -> None:
 
 def test_the_configuration_that_is_kept_is_what_the_key_is_the_hash_of() -> None:
     asked = trial(3, model=nn.Linear, init=None, options={"in_features": 2, "out_features": 3})
-    assert hashlib.sha256(inside._config(asked).encode()).hexdigest() == asked.key
+    assert hashlib.sha256(asked.config.encode()).hexdigest() == asked.key
 
 
 def test_keep_is_all_or_nothing(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_rows_have_the_same_columns_and_types_whatever_the_arm() -> None:
 
 
 def test_every_field_of_an_arm_and_of_a_trial_is_a_column() -> None:
-    config = json.loads(inside._config(trial()))
+    config = json.loads(trial().config)
     assert set(config.pop("arm")) == set(inside.ARM)
     assert set(config) == set(inside.TRIAL)
 

@@ -1,15 +1,12 @@
 """`gainstage demo`: the main job on real data, in under a minute."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 import click
 
-from gainstage.cli._digits import Digits, digits
 from gainstage.cli._options import verbose
 from gainstage.cli._reasons import reasons
 from gainstage.cli._terminal import finished, output_is_ours, say, speaks_unicode, wants_color
@@ -17,6 +14,7 @@ from gainstage.cli._terminal import finished, output_is_ours, say, speaks_unicod
 if TYPE_CHECKING:
     from torch import nn
 
+    from gainstage.study._digits import Digits
     from gainstage.train import Fit
 
 DEPTH, WIDTH = 50, 64
@@ -34,12 +32,15 @@ def demo(seed: int) -> None:
 
     Uses scikit-learn's digits, one CPU core and less than a minute.
     """
+    from gainstage.study._digits import digits
+    from gainstage.train._threads import one_thread
+
     data = digits(seed)
-    with _one_thread():
+    with one_thread():
         _show(data, seed)
 
 
-def _show(data: Digits, seed: int) -> None:
+def _show(data: "Digits", seed: int) -> None:
     n, test, features = len(data.x), len(data.test_x), data.x.shape[1]
     say(f"Data: {n + test:,} images of handwritten digits, {features} pixels each, {data.classes} classes;")
     say(f"{test} of them are kept for the test.")
@@ -64,19 +65,6 @@ def _show(data: Digits, seed: int) -> None:
     _train({"PyTorch's default": default, "gainstage": started}, data, seed)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Layers this small are faster on one core; on a busy machine, threads that wait for each other cost tenfold."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def build(features: int, classes: int, seed: int) -> "nn.Module":
     """A plain network of `DEPTH` linear layers, as PyTorch builds it."""
     import torch
@@ -91,7 +79,7 @@ def build(features: int, classes: int, seed: int) -> "nn.Module":
         return nn.Sequential(*layers[:-1])
 
 
-def _check(model: "nn.Module", data: Digits, seed: int) -> None:
+def _check(model: "nn.Module", data: "Digits", seed: int) -> None:
     from torch.nn.functional import cross_entropy
 
     import gainstage as gs
@@ -102,7 +90,7 @@ def _check(model: "nn.Module", data: Digits, seed: int) -> None:
     say(text(report, color=wants_color(), places=PLACES).rstrip("\n"))
 
 
-def _plan(model: "nn.Module", data: Digits, seed: int) -> None:
+def _plan(model: "nn.Module", data: "Digits", seed: int) -> None:
     import gainstage as gs
     from gainstage.report import fold
 
@@ -110,7 +98,7 @@ def _plan(model: "nn.Module", data: Digits, seed: int) -> None:
     say(f"{fold(finished(plan.table()))}\n\n{finished(reasons(plan))}")
 
 
-def _train(models: "dict[str, nn.Module]", data: Digits, seed: int) -> None:
+def _train(models: "dict[str, nn.Module]", data: "Digits", seed: int) -> None:
     from gainstage.report import chart
     from gainstage.train import accuracy
 
@@ -133,7 +121,7 @@ def _train(models: "dict[str, nn.Module]", data: Digits, seed: int) -> None:
     say("On your own model:  gainstage check FILE.py:FUNCTION --input 8x64")
 
 
-def _fit(name: str, model: "nn.Module", data: Digits, seed: int) -> "Fit":
+def _fit(name: str, model: "nn.Module", data: "Digits", seed: int) -> "Fit":
     import torch
     from torch.nn.functional import cross_entropy
 

@@ -44,11 +44,8 @@ def lab(port: int, no_browser: bool, folder: Path | None) -> None:
     """
     _check_installed()
     if folder is not None:
-        import torch
-
         from gainstage.lab import export
 
-        torch.set_num_threads(1)  # as the server does
         for file in export(folder):
             say(str(file))
         return

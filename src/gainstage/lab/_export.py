@@ -13,6 +13,7 @@ from gainstage.lab._charts import is_chart, svg
 from gainstage.lab._errors import LabError
 from gainstage.lab._lessons import Lesson, lessons
 from gainstage.lab._pages import home_page, lesson_page
+from gainstage.train._threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ def export(folder: Path) -> list[Path]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for each in lessons():
-            write(f"{each.key}.ipynb", notebook_text(each))
-            write(f"{each.key}.html", page_text(each))
+        with one_thread():  # as the server runs them
+            for each in lessons():
+                write(f"{each.key}.ipynb", notebook_text(each))
+                write(f"{each.key}.html", page_text(each))
         write("index.html", home_page(lessons(), {}, exported=True))
     except OSError as error:
         raise LabError(f"cannot write to {folder}: {error.strerror}") from None

@@ -1,13 +1,13 @@
 """Run a model and leave no trace: parameters, buffers, gradients, attributes and random states as they were."""
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from gainstage.signal._seeded import seeded
 
 _CONTENTS = frozenset({"_parameters", "_buffers", "_modules"})
 _HOOKS = ("_hooks", "_hooks_with_kwargs", "_hooks_always_called")
@@ -27,17 +27,10 @@ def undisturbed(model: nn.Module, *, seed: int = 0) -> Iterator["WriteGuard"]:
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if not buffer.is_meta]
     parameters = [(p, p.grad, p.requires_grad) for p in model.parameters()]
     guard = WriteGuard(model)
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)
+    with seeded(seed):
         try:
             yield guard
         finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
             for module, values, containers in attributes:
                 module.__dict__.clear()
                 module.__dict__.update(values)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from gainstage.errors import GainstageError
+from gainstage.signal._seeded import seeded
 from gainstage.signal._undisturbed import undisturbed
 from gainstage.study._arm import Arm
 from gainstage.study._data import Data
 from gainstage.study._errors import StudyError
-from gainstage.study._seeded import seeded
 from gainstage.study.families import FAMILIES
 from gainstage.train._evaluate import mode
 

@@ -3,7 +3,6 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +17,7 @@ from gainstage.study._errors import StudyError
 from gainstage.study._init_text import init_of
 from gainstage.study._trial import Look, Outcome, Trial
 from gainstage.train import CannotStack, Fit, Moment, cutmix, fit_many, mixup
+from gainstage.train._threads import one_thread
 
 MEMBERS = 20  # trained as one: more bring little, and fewer tasks leave cores idle
 SMALL = 256 * 256  # elements of the largest weight of a network that gains by being trained among others
@@ -71,7 +71,7 @@ def run(task: Task) -> tuple[Outcome, ...]:
         StudyError: a training step raised; the message names the arm.
     """
     first, began = task.trials[0], time.perf_counter()
-    with _one_thread():
+    with one_thread():
         data = task.data.to(first.device)
         watch = _Watch(first, data)
         models, fits = _train(task, data, watch)
@@ -100,7 +100,7 @@ def _stackable(trial: Trial, data: Data) -> bool:
     """Whether two such networks take a step as one."""
     task = Task((replace(trial, steps=1, looks=1),) * 2, data, together=True)
     try:
-        with _one_thread():
+        with one_thread():
             _train(task, data, None)
     except CannotStack:
         return False
@@ -236,14 +236,3 @@ def _outcome(
         why = f"ends far worse than guessing: R² {test:.3g}"
         return Outcome(why, tuple(curve), data.guess, data.guess, float("inf"), seconds, engine)
     return Outcome(None, tuple(curve), validation, test, loss, seconds, engine)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The same bits on every machine, and no threads that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

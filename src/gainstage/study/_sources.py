@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gainstage.signal._seeded import seeded
 from gainstage.study._errors import StudyError
-from gainstage.study._seeded import seeded
 
 
 class Raw(NamedTuple):

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gainstage.study._errors import StudyError
-from gainstage.study._trial import Outcome, Trial, code_version, told
+from gainstage.study._trial import Outcome, Trial, told
 
 Row = dict[str, str | int | float | bool]
 
@@ -84,7 +84,7 @@ class Store:
             StudyError: the disk is full or failing, or another process holds the file for more than a minute.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        rows = [(trial.key, _config(trial), outcome.to_json(), now) for trial, outcome in done]
+        rows = [(trial.key, trial.config, outcome.to_json(), now) for trial, outcome in done]
         with self._errors(), self._transaction():
             self._db.executemany("INSERT OR IGNORE INTO trials VALUES (?, ?, ?, ?)", rows)
 
@@ -235,12 +235,6 @@ def _writable(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}. The store is as it was.") from error
-
-
-def _config(trial: Trial) -> str:
-    """The JSON text whose hash is the trial's key."""
-    values = {name: getattr(trial, name) for name in ("seed", "steps", "looks", "data", "device")}
-    return json.dumps(values | {"arm": trial.arm.key(), "code": code_version()}, sort_keys=True)
 
 
 ARM: dict[str, type] = {

@@ -12,7 +12,7 @@ import torch
 from gainstage.study._arm import Arm
 
 ROOMS = ("init", "signal", "nn", "plan", "train", "study/families")
-FILES = ("arm", "build", "data", "engine", "init_text", "own_data", "seeded", "sources", "split", "trial")
+FILES = ("arm", "build", "data", "engine", "init_text", "own_data", "sources", "split", "trial")
 CODE = (*ROOMS, *(f"study/_{name}.py" for name in FILES))  # what decides a number
 
 
@@ -38,10 +38,14 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """A hash of all of it and of the code's version: equal trials have equal keys, on every machine."""
-        told = {name: getattr(self, name) for name in ("seed", "steps", "looks", "data", "device")}
-        text = json.dumps(told | {"arm": self.arm.key(), "code": code_version()}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """A hash of `config`: equal trials have equal keys, on every machine."""
+        return hashlib.sha256(self.config.encode()).hexdigest()
+
+    @property
+    def config(self) -> str:
+        """All of it and the code's version, as JSON."""
+        values = {name: getattr(self, name) for name in ("seed", "steps", "looks", "data", "device")}
+        return json.dumps(values | {"arm": self.arm.key(), "code": code_version()}, sort_keys=True)
 
 
 @dataclass(frozen=True)

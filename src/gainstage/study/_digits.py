@@ -1,22 +1,21 @@
-"""Handwritten digits that ship with scikit-learn, ready for a network."""
+"""Handwritten digits as the demo and the lessons use them: pixel by pixel, without a validation part."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from gainstage.cli._errors import CannotRun
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from gainstage.study._errors import StudyError
 
 
 @dataclass(frozen=True)
 class Digits:
     """Pixels, standardized with the statistics of the training images, and the digit of each image."""
 
-    x: "Tensor"
-    y: "Tensor"
-    test_x: "Tensor"
-    test_y: "Tensor"
+    x: Tensor
+    y: Tensor
+    test_x: Tensor
+    test_y: Tensor
 
     @property
     def classes(self) -> int:
@@ -28,15 +27,13 @@ def digits(seed: int) -> Digits:
     """1,797 images of 8 by 8 pixels; a fifth of them, drawn with `seed` and stratified, is kept for the test.
 
     Raises:
-        CannotRun: scikit-learn is not installed.
+        StudyError: scikit-learn is not installed.
     """
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
     except ModuleNotFoundError:
-        raise CannotRun('the demo needs scikit-learn. Write: pip install "gainstage[study]"') from None
-    import torch
-
+        raise StudyError('the digits need scikit-learn. Write: pip install "gainstage[study]"') from None
     pixels, labels = load_digits(return_X_y=True)
     x, test_x, y, test_y = train_test_split(pixels, labels, test_size=0.2, random_state=seed, stratify=labels)
     mean, spread = x.mean(0), x.std(0)
