@@ -45,8 +45,13 @@ class Task:
     together: bool
 
 
-def tasks(trials: Iterable[Trial], data: Data) -> list[Task]:
+def tasks(trials: Iterable[Trial], data: Data, tried: dict[str, tuple[int, bool]] | None = None) -> list[Task]:
     """Share out the trials; those that can be trained as one program are, in groups of at most `MEMBERS`.
+
+    Args:
+        trials: in any order.
+        data: of all of them.
+        tried: what earlier calls found out about an architecture; what this one does is added.
 
     Raises:
         StudyError: an arm cannot be built, or its first training step raises.
@@ -55,9 +60,12 @@ def tasks(trials: Iterable[Trial], data: Data) -> list[Task]:
     for trial in trials:
         kin[_alike(trial).key].append(trial)
     made: list[tuple[int, Task]] = []
-    for family in kin.values():
-        sizes = [p.numel() for p in build(family[0].arm, data).parameters()]
-        size, together = sum(sizes), max(sizes, default=0) <= SMALL and _stackable(family[0], data)
+    tried = {} if tried is None else tried
+    for key, family in kin.items():
+        if key not in tried:
+            sizes = [p.numel() for p in build(family[0].arm, data).parameters()]
+            tried[key] = sum(sizes), max(sizes, default=0) <= SMALL and _stackable(family[0], data)
+        size, together = tried[key]
         for group in _groups(family, MEMBERS if together else 1):
             made.append((size * len(group), Task(group, data, together and len(group) > 1)))
     made.sort(key=lambda sized: -sized[0])  # the longest first, so that no core waits at the end

@@ -50,6 +50,7 @@ class Work:
         opened: ExitStack,
     ) -> None:
         self._data, self._store, self._executor, self._on_done, self._opened = data, store, executor, on_done, opened
+        self._tried: dict[str, tuple[int, bool]] = {}
 
     def carry_out(self, stage: str, trials: Sequence[Trial]) -> list[Outcome]:
         """The outcome of each trial, from the store or by training.
@@ -72,7 +73,7 @@ class Work:
 
         self._tell(Progress(stage, had, len(trials), had))
         if had < len(keys):
-            shared = tasks(trials, self._data)
+            shared = tasks(trials, self._data, self._tried)
             self._do([task for task in shared if any(trial.key not in known for trial in task.trials)], keep)
         return [known[key] for key in keys]
 
