@@ -42,7 +42,7 @@ from gainstage.check.rules.forward.softmax import _judged, _logits, _spread, all
 from gainstage.check.rules.forward.streams import levels_of
 from gainstage.check.rules.forward.units import _hidden_squash, _rectifies, _seen, _unit_axis, unit_axis
 from gainstage.check.rules.trainability.overfit import attempts
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 Quantity = Callable[[Evidence], float]
 

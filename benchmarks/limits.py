@@ -26,7 +26,7 @@ from gainstage.check.facts.steps import stepping
 from gainstage.check.probes.redraw import redraw
 from gainstage.check.rules.trainability.control import _score
 from gainstage.check.thresholds import COLLAPSE_ERROR, REDRAWS
-from gainstage.signal import Subject
+from gainstage.run import Subject
 from healthy_distribution import LEVELS, exploding_residual, measure
 
 Make = Callable[[], nn.Module]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gainstage import init as init
     from gainstage import nn as nn
     from gainstage import report as report
+    from gainstage import run as run
     from gainstage import signal as signal
     from gainstage import study as study
     from gainstage import testing as testing
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from gainstage.plan import Plan as Plan
     from gainstage.plan import initialize as initialize
     from gainstage.plan import plan as plan
-    from gainstage.signal import Subject as Subject
+    from gainstage.run import Subject as Subject
     from gainstage.signal import Tape as Tape
     from gainstage.signal import record as record
     from gainstage.study import Arm as Arm
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from gainstage.study import grid as grid
 
 # plan and check are functions too: their packages are callable
-_ROOMS = ("init", "signal", "nn", "train", "plan", "check", "report", "testing", "study")
+_ROOMS = ("init", "run", "signal", "nn", "train", "plan", "check", "report", "testing", "study")
 _HOME = {
     "Arm": "study",
     "Finding": "check",
@@ -45,14 +46,14 @@ _HOME = {
     "Plan": "plan",
     "Report": "check",
     "Study": "study",
-    "Subject": "signal",
+    "Subject": "run",
     "Tape": "signal",
     "gain": "init",
     "grid": "study",
     "initialize": "plan",
     "record": "signal",
 }
-__all__ = ["check", "init", "nn", "plan", "report", "signal", "study", "testing", "train", *sorted(_HOME)]
+__all__ = ["check", "init", "nn", "plan", "report", "run", "signal", "study", "testing", "train", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ from faulty import faulty
 from faulty_output import blobs, curve, dense, digits_cnn
 from torch import Tensor, nn
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 N = 64
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from faulty import faulty, mlp, subject
 from torch import Tensor, nn
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 
 class Attend(nn.Module):

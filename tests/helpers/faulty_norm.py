@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from faulty import faulty, mlp, subject
 from torch import Tensor, nn
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 
 def normed(norm: nn.Module, width: int = 64, n: int = 64) -> Subject:

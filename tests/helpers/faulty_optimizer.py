@@ -6,7 +6,7 @@ from faulty import faulty, mlp
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 
 def blobs(n: int = 64, classes: int = 10) -> tuple[Tensor, Tensor]:

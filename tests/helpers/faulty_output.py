@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from faulty import faulty
 from torch import Tensor, nn
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 N = 64
 

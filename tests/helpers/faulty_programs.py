@@ -7,7 +7,7 @@ from faulty_output import dense
 from sklearn import datasets
 from torch import Tensor, nn
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 N = 64
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 from torch.utils.checkpoint import checkpoint
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 N = 32
 

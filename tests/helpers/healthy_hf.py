@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 HUGGING_FACE: dict[str, Callable[[], Subject]] = {}
 SMALL = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 128}

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from healthy import HEALTHY, N, classifier, healthy, labels, mlp
 from torch import Tensor, nn
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 
 def dense(*parts: nn.Module, width: int = 64, n: int = N) -> Subject:

@@ -9,7 +9,7 @@ from healthy import HEALTHY, Fixup, LastStep, labels, resnet, tokens
 from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adafactor, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 Make = Callable[[Iterator[nn.Parameter]], Optimizer]
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from healthy import HEALTHY, N, healthy, labels, tokens
 from torch import Tensor, nn
 
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 
 def net(*widths: int, act: type[nn.Module] = nn.ReLU, end: nn.Module | None = None) -> nn.Sequential:

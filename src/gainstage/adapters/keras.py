@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.errors import GainstageError
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 
 def subject(model: Any, x: Any, y: Any = None) -> Subject:

@@ -11,7 +11,7 @@ from gainstage.check._registry import NotMeasured, chosen
 from gainstage.check.config import Config
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import FAILED, Finding, NotJudged, Report
-from gainstage.signal._subject import Loss
+from gainstage.run import Loss, with_shapes
 
 
 def check(
@@ -71,6 +71,7 @@ def check(
     """
     settings = (config or Config()).over(select, ignore)
     rules = [r for r in chosen(settings.select, settings.ignore) if settings.severity_of(r.code) != "off"]
+    model = with_shapes(model, example)
     evidence = Evidence(
         model, example, target=target, loss=loss, optimizer=optimizer, train_step=train_step, train=train, seed=seed
     )

@@ -14,9 +14,8 @@ from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
 from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
+from gainstage.run import Loss, named_parameters, tensors_in, whole
 from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, branches
-from gainstage.signal._structure import tensors_in
-from gainstage.signal._subject import Loss
 
 T = TypeVar("T")
 
@@ -29,7 +28,8 @@ class Evidence:
         tape: of one observed pass without dropout.
         gradients: of that pass, by parameter name; a parameter that got none is missing.
         heard: what the loss of that pass was given.
-        trainable: the parameters that require a gradient, by name; without empty ones.
+        parameters: all of the model's, by name.
+        trainable: those that require a gradient; without empty ones.
     """
 
     def __init__(
@@ -47,10 +47,11 @@ class Evidence:
         self.model, self.example, self.target, self.loss, self.seed = model, example, target, loss, seed
         self.optimizer, self.train_step, self.train = optimizer, train_step, train
         self._once: dict[Callable[[Evidence], Any], Any] = {}
-        self.trainable = {name: p for name, p in model.named_parameters() if p.requires_grad and p.numel()}
+        self.parameters = dict(named_parameters(model))
+        self.trainable = {name: p for name, p in self.parameters.items() if p.requires_grad and p.numel()}
         observed, self.heard = one_pass(model, example, target=target, loss=loss, seed=seed)
         self.tape: Tape = observed.tape
-        self.gradients: Mapping[str, Tensor] = {n: g for n, g in observed.gradients.items() if n in self.trainable}
+        self.gradients = {n: whole(g) for n, g in observed.gradients.items() if n in self.trainable}
 
     def once(self, fact: Callable[["Evidence"], T]) -> T:
         """`fact(self)`, computed when the first rule asks for it; later rules get the same answer, or `NotMeasured`."""
@@ -106,6 +107,11 @@ class Evidence:
             if keys == 1:
                 found |= {*attention.queries, *attention.keys}
         return found
+
+    @cached_property
+    def values(self) -> Mapping[str, Tensor]:
+        """What every parameter holds: of a sharded one the whole."""
+        return {name: whole(p.detach()) for name, p in self.parameters.items()}
 
     @cached_property
     def weights(self) -> list[Weight]:
@@ -271,7 +277,7 @@ class Evidence:
             from gainstage.plan import plan
 
             made = plan(self.model, self.example)
-            laws = {name: made[name].law for name in dict(self.model.named_parameters())}
+            laws = {name: made[name].law for name in self.parameters}
         except Exception:  # a check must not fail because its fix does
             return {}
         return {name: law for name, law in laws.items() if law is not None}

@@ -12,7 +12,7 @@ from gainstage.lab import _progress
 from gainstage.lab._blocks import Block, code, note, prose, stack
 from gainstage.lab._errors import LabError
 from gainstage.lab._lessons import Lesson
-from gainstage.signal import Subject
+from gainstage.run import Subject
 
 SEVERITY = {"error": "error: training will fail", "warning": "warning: training is harmed", "note": "note"}
 

@@ -1,12 +1,12 @@
 """Fill a model by a plan: all parameters or none."""
 
-import torch
 from torch import Tensor, nn
 
 from gainstage.errors import GainstageError
 from gainstage.init import fill_
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._plan import Plan
+from gainstage.run import all_or_nothing, named_parameters, uninterrupted
 
 Work = list[tuple[str, Tensor, Assignment]]
 
@@ -24,30 +24,22 @@ def apply(plan: Plan, model: nn.Module, *, seed: int = 0) -> None:
             cannot fill it. The model is then as it was.
     """
     whole, pointwise = _checked(plan, model)
-    before: list[tuple[Tensor, Tensor]] = []
-    try:
+    with all_or_nothing(model) as undo:
         for work in whole:
-            before.append((work[1], work[1].clone()))
+            undo.before_write(work[1])
             _fill(work, seed)
-    except BaseException:
-        with torch.no_grad():
-            for tensor, values in before:
-                tensor.copy_(values)
-        raise
-    interrupt: KeyboardInterrupt | None = None
-    for work in pointwise:
-        try:
-            _fill(work, seed)
-        except KeyboardInterrupt as error:
-            interrupt = error
-            _fill(work, seed)
-    if interrupt:
-        raise interrupt
+        _fill_all(pointwise, seed)
+
+
+@uninterrupted
+def _fill_all(works: Work, seed: int) -> None:
+    for work in works:
+        _fill(work, seed)
 
 
 def _checked(plan: Plan, model: nn.Module) -> tuple[Work, Work]:
     """What is to be filled: by laws that are made whole, and by laws of single elements."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parameters = dict(named_parameters(model, remove_duplicate=False))
     whole: Work = []
     pointwise: Work = []
     for name, assignment in plan.items():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gainstage.init import Law, fill_
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._plan import Plan
+from gainstage.run import named_parameters
 
 _SIGMAS = 6.0  # of the sampling error of a mean square; a false alarm in 1e9
 
@@ -38,7 +39,7 @@ def audit(plan: Plan, model: nn.Module) -> tuple[Deviation, ...]:
     parameters that the plan leaves untouched or does not know, two that hold identical values, and non-finite ones.
     """
     found: list[Deviation] = []
-    parameters = dict(model.named_parameters())
+    parameters = dict(named_parameters(model))
     for name in plan:
         if name not in parameters:
             found.append(Deviation(name, "missing", "the plan names it, the model does not have it"))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.plan._plan import Plan
+from gainstage.run import named_parameters
 from gainstage.signal import Graph, Site, measure, observe
 
 
@@ -26,7 +27,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any) -> Plan
     References:
         Mishkin & Matas, *All you need is a good init*, ICLR 2016.
     """
-    parameters = dict(model.named_parameters())
+    parameters = dict(named_parameters(model))
     factors: dict[str, float] = {}
     sites = {graph.sites[index].name: call for index, call in graph.weights.items()}
     tables = {graph.parameter_of(call.weight) for call in sites.values() if call.family == "embedding"}

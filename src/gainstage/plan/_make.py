@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from gainstage.init import Law
@@ -13,6 +12,7 @@ from gainstage.plan._calibrate import calibrated
 from gainstage.plan._context import Context
 from gainstage.plan._plan import Plan
 from gainstage.plan._schemes import classical, law_of_scheme
+from gainstage.run import all_or_nothing, give_shapes, named_parameters, with_shapes
 from gainstage.signal import Graph, record
 
 
@@ -44,17 +44,20 @@ def plan(model: nn.Module, example: Any, *, scheme: str | Law = "auto") -> Plan:
     """
     if scheme != "auto":
         law_of_scheme(scheme)
+    model = with_shapes(model, example)
     return _plan(model, Graph(record(model, example, backward=False)), scheme)
 
 
 def _plan(model: nn.Module, graph: Graph, scheme: str | Law) -> Plan:
     tape = graph.tape
-    parameters = dict(model.named_parameters())
+    parameters = dict(named_parameters(model))
     frozen = frozenset(name for name, p in parameters.items() if not p.requires_grad)
     context = Context(graph, frozen)
     assignments = auto(context) if scheme == "auto" else classical(context, scheme)
     for name in tape.unused:
         assignments[name] = Assignment("unused", None, "no operation reads it on this example: left as it is")
+    for name in [name for name in assignments if name not in parameters]:
+        del assignments[name]  # made anew in every first pass: not there to be filled
     shapes = {name: tuple(parameters[name].shape) for name in assignments}
     for name in [name for name, shape in shapes.items() if 0 in shape]:
         assignments[name] = replace(assignments[name], law=None, reason="has no elements")
@@ -90,22 +93,17 @@ def initialize(
     References:
         Mishkin & Matas, *All you need is a good init*, ICLR 2016 (`calibrate`).
     """
-    if not calibrate:
-        made = plan(model, example, scheme=scheme)
-        made.apply(model, seed=seed)
-        return made
     if scheme != "auto":
         law_of_scheme(scheme)
-    graph = Graph(record(model, example, backward=False))
-    before = [(p, p.detach().clone()) for p in model.parameters()]
-    try:
-        made = _plan(model, graph, scheme)
+    shaped = with_shapes(model, example)
+    graph = Graph(record(shaped, example, backward=False))
+    made = _plan(shaped, graph, scheme)
+    with all_or_nothing(model) as undo:
+        give_shapes(model, example)
+        if calibrate:
+            undo.before_write(model.parameters())
         made.apply(model, seed=seed)
-        made = calibrated(made, graph, model, example)
-        made.apply(model, seed=seed)
-    except BaseException:
-        with torch.no_grad():
-            for parameter, values in before:
-                parameter.copy_(values)
-        raise
+        if calibrate:
+            made = calibrated(made, graph, model, example)
+            made.apply(model, seed=seed)
     return made

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gainstage.plan._auto import coverage
 from gainstage.plan._levels import AVERAGES, Levels, Signal, Z, normal_mean
+from gainstage.run import named_parameters
 from gainstage.signal import Graph, Site, Tape
 from gainstage.signal._calls import ADDS, DROPOUTS, PRODUCTS
 
@@ -204,7 +205,7 @@ def _count(site: Site) -> int:
 @torch.no_grad()
 def _second_moments(model: nn.Module) -> dict[str, float]:
     """The mean square of every floating parameter, with one host synchronization."""
-    chosen = {n: p for n, p in model.named_parameters() if p.is_floating_point() and not p.is_meta and p.numel()}
+    chosen = {n: p for n, p in named_parameters(model) if p.is_floating_point() and not p.is_meta and p.numel()}
     squares: list[Tensor] = [
         (torch.linalg.vector_norm(p.float()) ** 2 / p.numel()).double().cpu() for p in chosen.values()
     ]

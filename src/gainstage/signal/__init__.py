@@ -7,7 +7,6 @@ from gainstage.signal._graph import Fate as Fate
 from gainstage.signal._graph import Graph as Graph
 from gainstage.signal._moments import Moments as Moments
 from gainstage.signal._moments import measure as measure
-from gainstage.signal._objective import surrogate as surrogate
 from gainstage.signal._plot import Row as Row
 from gainstage.signal._plot import draw as draw
 from gainstage.signal._plot import rows as rows
@@ -16,7 +15,6 @@ from gainstage.signal._record import observe as observe
 from gainstage.signal._record import record as record
 from gainstage.signal._residual import Branch as Branch
 from gainstage.signal._residual import branches as branches
-from gainstage.signal._subject import Subject as Subject
 from gainstage.signal._tape import Ref as Ref
 from gainstage.signal._tape import Site as Site
 from gainstage.signal._tape import Tape as Tape

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gainstage.signal._moments import plain_of
 from gainstage.signal._tape import Ref
 
 # Operations after which a unit can be dead: zero for every sample.
@@ -48,16 +49,26 @@ def op_name(func: Any) -> str:
 _OPERATORS = {"add", "sub", "mul", "div", "truediv", "matmul", "pow", "and", "or", "xor", "floordiv", "mod"}
 
 
-def writes(func: Any) -> bool:
-    name = getattr(func, "__name__", "")
-    return (name.endswith("_") and not name.endswith("__")) or name[:3] == "__i" or name == "__setitem__"
+def packet_name(func: Any) -> str:
+    """The public name of an operation of the dispatcher: `softmax` for `aten::_softmax`."""
+    name = str(func.overloadpacket.__name__).strip("_")
+    return name.removeprefix("native_") if name in ("native_batch_norm", "native_group_norm") else name
 
 
-def version_of(tensor: Tensor | None) -> int:
+def is_collective(func: Any) -> bool:
+    """Whether a call brings the parts of one tensor together from several ranks."""
+    return "c10d_functional" in f"{getattr(func, '__module__', '')} {getattr(func, 'namespace', '')}"
+
+
+def same_memory(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors have one storage, also where one is wrapped by `torch.func`."""
+    a, b = plain_of(a), plain_of(b)
+    if a is b:
+        return True
     try:
-        return -1 if tensor is None else tensor._version
-    except RuntimeError:  # inference tensors do not count versions
-        return -1
+        return bool(a.untyped_storage()._cdata == b.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):  # sparse
+        return False
 
 
 def shares_memory(a: Tensor, b: Tensor) -> bool:
@@ -125,10 +136,3 @@ def has_reentrant_checkpoint(total: Tensor) -> bool:
         seen.add(node)
         todo.extend(parent for parent, _ in node.next_functions)
     return False
-
-
-def plain_of(tensor: Tensor) -> Tensor:
-    """What a wrapper of `torch.func` (vmap, grad) holds: all samples of a mapped tensor; any other tensor itself."""
-    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        tensor = torch._C._functorch.get_unwrapped(tensor)
-    return tensor

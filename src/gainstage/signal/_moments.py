@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+from gainstage._memory import array_over
+from gainstage.run import whole
 
 Number = float | Tensor
 _SMALL = 1e-28  # mean squares within (_SMALL, 1 / _SMALL) lost nothing to the range of float32
@@ -69,6 +73,9 @@ def measure(x: Tensor, *, batch: int | None = None, op: str = "", unit_axis: int
         op: operation that made `x`; saturation is counted after tanh and sigmoid.
         unit_axis: axis of the units, to count dead ones; None skips that.
     """
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        with temporarily_clear_interpreter_stack():
+            return measure(plain_of(x), batch=batch, op=op, unit_axis=unit_axis)
     x = _as_float(x)
     axis = sample_axis(tuple(x.shape), batch)
     nan, count = float("nan"), x.numel()
@@ -108,7 +115,15 @@ def sample_axis(shape: tuple[int, ...], batch: int | None) -> int | None:
     return 0 if shape and shape[0] > 0 and shape[0] % batch == 0 else None
 
 
+def plain_of(tensor: Tensor) -> Tensor:
+    """What a wrapper of `torch.func` (vmap, grad) holds: all samples of a mapped tensor; any other tensor itself."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
+
+
 def _as_float(x: Tensor) -> Tensor:
+    x = whole(x)
     if x.layout is not torch.strided:
         x = x.to_dense()
     if x.is_complex():
@@ -149,7 +164,7 @@ def _fused_sums(samples: Tensor) -> list[float]:
     """The same in one read of float32 on the CPU."""
     from gainstage.signal._fused import fused  # numba is loaded when the first tensor is measured
 
-    array = samples.contiguous().numpy()
+    array = array_over(samples.detach().contiguous())
     out = np.empty(7)
     fused(array, array.view(np.int32), out)
     found: list[float] = out.tolist()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from gainstage._visible import visible
 from gainstage.errors import GainstageError
 from gainstage.signal._moments import Moments
 from gainstage.signal._tape import Tape
@@ -86,7 +87,7 @@ def plot(tape: Tape, ax: "Axes | None" = None) -> "Axes":
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 4), layout="constrained")
     draw(rows(tape), ax)
-    ax.set_title(f"{tape.model}: signal and gradient by depth")
+    ax.set_title(f"{visible(tape.model)}: signal and gradient by depth", parse_math=False)
     return ax
 
 

@@ -3,6 +3,7 @@
 from math import isfinite, isnan, log10
 from textwrap import fill
 
+from gainstage._visible import visible
 from gainstage.signal._graph import Graph
 from gainstage.signal._tape import Site, Tape
 
@@ -26,7 +27,8 @@ def table(tape: Tape, *, every: bool = False) -> str:
     Columns: depth; layer (module path) and operation; shape; forward RMS; variance between samples as a share of the
     mean square; per cent of zeros; per cent saturated; gradient RMS. `!` marks numbers that a healthy network does not
     show: a level beyond a factor 100 of the median, a signal that no longer depends on the sample (a share below 1e-4),
-    more than half saturated, a gradient beyond a factor 1000 of the median.
+    more than half saturated, a gradient beyond a factor 1000 of the median. Characters in names that do not print are
+    shown as their escapes.
 
     Args:
         tape: what `record` returned.
@@ -34,7 +36,7 @@ def table(tape: Tape, *, every: bool = False) -> str:
     """
     rows = [site for site in tape if every or _is_layer(site)]
     if not rows:
-        return f"{tape.model}: no layers on the tape"
+        return f"{visible(tape.model)}: no layers on the tape"
     level = _median([site.forward.rms for site in rows if site.forward])
     median = _median([site.backward.rms for site in rows if site.backward])
     lines = [" ".join(title.rjust(w) if i > 3 else title.ljust(w) for i, (title, w) in enumerate(_COLUMNS)).rstrip()]
@@ -56,7 +58,7 @@ def _is_layer(site: Site) -> bool:
 def _row(depth: int, site: Site, level: float, median: float) -> str:
     moments, gradient = site.forward, site.backward
     cells = [str(depth), site.path or "(model)", site.op, "x".join(map(str, site.shape))]
-    text = [_fit(cell, width).ljust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=False)]
+    text = [_fit(visible(cell), width).ljust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=False)]
     if moments is None:
         numbers = ["-"] * 4
     else:
@@ -99,4 +101,4 @@ def _summary(tape: Tape, rows: list[Site]) -> str:
     loss = "" if tape.loss is None else f", {'surrogate ' if tape.surrogate else ''}loss {tape.loss:.4g}"
     samples = f", {tape.batch} samples" if tape.batch else ""
     weights = len(Graph(tape).weights)
-    return fill(f"{tape.model}: {len(rows)} layers, {weights} with weights{samples}{loss}", 80)
+    return fill(f"{visible(tape.model)}: {len(rows)} layers, {weights} with weights{samples}{loss}", 80)

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from gainstage.errors import GainstageError
-from gainstage.signal._seeded import seeded
-from gainstage.signal._undisturbed import undisturbed
+from gainstage.run import seeded, undisturbed
 from gainstage.study._arm import Arm
 from gainstage.study._data import Data
 from gainstage.study._errors import StudyError

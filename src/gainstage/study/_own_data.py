@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
 
-from gainstage.signal._seeded import seeded
+from gainstage.run import seeded
 from gainstage.study._errors import StudyError
 
 FEWEST = 5  # of a class: three to train on, one for each other part

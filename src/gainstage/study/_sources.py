@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gainstage.signal._seeded import seeded
+from gainstage.run import seeded
 from gainstage.study._errors import StudyError
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from gainstage.check.evidence import Evidence
+from gainstage.run import named_modules, undisturbed
 from gainstage.signal import Site
-from gainstage.signal._undisturbed import undisturbed
 
 _RATES = ("drop_prob", "p", "drop_rate", "rate")
 _ENTRIES = 200_000  # enough to know a rate of 0.1 to 0.01, blocks of 7 x 7 counted as one
@@ -27,7 +27,7 @@ class Delivered:
 def delivered(evidence: Evidence) -> list[Delivered]:
     """Every module whose class is called DropBlock, run alone in training mode on ones. Its cost is its own."""
     found = []
-    for path, module in evidence.model.named_modules():
+    for path, module in named_modules(evidence.model):
         asked = next((float(v) for n in _RATES if isinstance(v := getattr(module, n, None), float | int)), 0.0)
         if not type(module).__name__.lower().startswith("dropblock") or not 0 < asked < 1:
             continue

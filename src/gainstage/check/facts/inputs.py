@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gainstage.check._registry import NotMeasured
+from gainstage.run import tensors_in
 from gainstage.signal import Moments
-from gainstage.signal._structure import tensors_in
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence

@@ -176,9 +176,8 @@ def plain_steps(evidence: "Evidence") -> list[tuple[float, Weight]]:
     if not isinstance(optimizer, torch.optim.SGD):
         return []
     rates = {id(p): float(group["lr"]) for group in optimizer.param_groups for p in group["params"]}
-    parameters = dict(evidence.model.named_parameters())
     moved = [w for w in evidence.weights if w.norm > 0]
-    return [(rates.get(id(parameters[w.name]), 0.0) * w.gradient_norm / w.norm, w) for w in moved]
+    return [(rates.get(id(evidence.parameters[w.name]), 0.0) * w.gradient_norm / w.norm, w) for w in moved]
 
 
 def plain_step(evidence: "Evidence") -> tuple[float, str]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gainstage.check.evidence import Evidence
+from gainstage.run import whole
 from gainstage.signal import Ref, Site, observe
 from gainstage.signal._calls import ADDS
 
@@ -49,7 +50,7 @@ def of_optimizer(evidence: Evidence) -> Pull | None:
         for p in group["params"]:
             gradient = evidence.gradients.get(names.get(id(p), ""))
             if gradient is not None and p.dim() > 1:
-                size = float(torch.linalg.vector_norm(p.detach()))
+                size = float(torch.linalg.vector_norm(whole(p.detach())))
                 decay, weight = decay + (rate * size) ** 2, weight + size**2
                 data += float(torch.linalg.vector_norm(gradient.to_dense())) ** 2
     return Pull(type(optimizer).__name__, sqrt(decay), sqrt(data), sqrt(decay / weight)) if decay > 0 else None
@@ -69,6 +70,7 @@ def of_loss(evidence: Evidence) -> Pull | None:
         if site.index in terms and x.requires_grad:
             sign = -1.0 if terms[site.index].op == "sub" else 1.0
             found = torch.autograd.grad(sign * x, list(weights.values()), retain_graph=True, allow_unused=True)
+            found = tuple(g if g is None else whole(g) for g in found)
             for name, gradient in zip(weights, found, strict=True):
                 if gradient is not None:
                     pulls[name] = pulls[name] + gradient if name in pulls else gradient
@@ -76,7 +78,7 @@ def of_loss(evidence: Evidence) -> Pull | None:
     given = {"target": evidence.target, "loss": evidence.loss}
     observe(evidence.model, evidence.example, **given, visit=visit, seed=evidence.seed)
     rest = [evidence.gradients[name].to_dense() - pulls[name].to_dense() for name in pulls]
-    norms = (_norm(list(pulls.values())), _norm(rest), _norm([weights[name].detach() for name in pulls]))
+    norms = (_norm(list(pulls.values())), _norm(rest), _norm([evidence.values[name] for name in pulls]))
     place = next(iter(terms.values())).name
     return Pull(place, norms[0], norms[1], norms[0] / norms[2]) if norms[2] > 0 else None
 

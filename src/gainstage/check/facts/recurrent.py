@@ -21,7 +21,6 @@ class ForgetGate:
 
 def forget_gates(evidence: Evidence) -> Iterator[ForgetGate]:
     """Every trainable `nn.LSTM` of the pass."""
-    parameters = dict(evidence.model.named_parameters())
     for site in evidence.tape.sites:
         if site.op != "lstm" or not site.inputs:
             continue
@@ -33,7 +32,7 @@ def forget_gates(evidence: Evidence) -> Iterator[ForgetGate]:
             continue
         packed = isinstance(site.argument(1, "batch_sizes"), Ref)
         steps = shape[0] // max(evidence.tape.batch or 1, 1) if packed else shape[_time(site, shape)]
-        hidden = [parameters[name].detach().chunk(4)[1] for name in names]
+        hidden = [evidence.values[name].chunk(4)[1] for name in names]
         layers = max(1, sum(".bias_ih" in f".{name}" for name in names))
         yield ForgetGate(site.path, float(torch.stack([h.mean() for h in hidden]).sum()) / layers, steps, tuple(names))
 

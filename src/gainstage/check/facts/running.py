@@ -11,6 +11,7 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.facts.losses import comparisons, only
 from gainstage.check.probes.statistics import Run, statistics
 from gainstage.check.thresholds import GAP_FACTOR, GAP_LEARNED, GAP_SHARE
+from gainstage.run import named_modules
 
 _SETTLED = 0.01  # share of their first values that running statistics still hold
 
@@ -32,7 +33,7 @@ class Gap:
 
 def layers(model: nn.Module) -> dict[str, _BatchNorm]:
     """Every batch normalization that stores statistics, by path."""
-    found = {path: m for path, m in model.named_modules() if isinstance(m, _BatchNorm)}
+    found = {path: m for path, m in named_modules(model) if isinstance(m, _BatchNorm)}
     return {path: m for path, m in found.items() if m.running_mean is not None and m.running_var is not None}
 
 

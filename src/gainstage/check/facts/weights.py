@@ -62,8 +62,8 @@ def weights_of(evidence: "Evidence") -> list[Weight]:
             uses.setdefault(name, []).append(site.index)
             if axes.get(name) is None:  # a tied table has units where it is the output head
                 axes[name] = axis
-    parameters = dict(evidence.model.named_parameters())
-    tensors = [parameters[name].detach() for name in uses]
+    uses = {name: sites for name, sites in uses.items() if name in evidence.values}  # not what a pass makes
+    tensors = [evidence.values[name] for name in uses]
     gradients = [evidence.gradients.get(name) for name in uses]
     facts = _facts(tensors, gradients)
     return [
@@ -84,7 +84,7 @@ def _used_at(evidence: "Evidence", index: int) -> list[tuple[str, int | None]]:
                 units[call.family] = int(call.transposed != _turned(evidence, call.weight))
             return [(name, units.get(call.family))] if rank >= 2 else []
         named = graph.parameters_behind(call.weight)
-        return [(n, 0) for n in named if evidence.model.get_parameter(n).dim() >= 2]
+        return [(n, 0) for n in named if n in evidence.parameters and evidence.parameters[n].dim() >= 2]
     if site.kind == "op" and evidence.recurrent(index):
         leaves = [ref for ref in site.inputs if graph.sites[ref.site].kind == "parameter"]
         return [(graph.sites[ref.site].path, 0) for ref in leaves if len(graph.shapes[ref.site]) >= 2]

@@ -8,23 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.check.probes._quiet import Quiet
-from gainstage.signal._record import _eager
-from gainstage.signal._structure import tensors_in
-from gainstage.signal._undisturbed import WriteGuard, undisturbed
+from gainstage.run import tensors_in, undisturbed
 
 
 @contextmanager
-def plain(model: nn.Module, *, seed: int, training: bool | None = None, dropout: bool = False) -> Iterator[WriteGuard]:
+def plain(model: nn.Module, *, seed: int, training: bool | None = None, dropout: bool = False) -> Iterator[None]:
     """Inside, the model runs without gradients, in training, evaluation or its own mode; afterwards all is as before.
 
     Args:
         training: the mode of every module; None leaves each as it is.
         dropout: leave dropout as that mode has it.
     """
-    with undisturbed(model, seed=seed) as guard, _eager(model), nullcontext() if dropout else Quiet(), torch.no_grad():
+    with undisturbed(model, seed=seed), nullcontext() if dropout else Quiet(), torch.no_grad():
         if training is not None:
             model.train(training)
-        yield guard
+        yield
 
 
 def floats(output: Any) -> list[Tensor]:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gainstage.check.probes._plain import plain
+from gainstage.run import call
 from gainstage.signal._functions import unchecked
-from gainstage.signal._structure import call
 
 _ROWS = 256  # queries of each call that are looked at
 

@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gainstage.check.probes._plain import plain
+from gainstage.run import Loss, call, objective, tensors_in
 from gainstage.signal._calls import LOSSES
 from gainstage.signal._functions import op_name, tensors_among
-from gainstage.signal._objective import objective
-from gainstage.signal._structure import call, tensors_in
-from gainstage.signal._subject import Loss
 
 _SQUARES = frozenset({"pow", "square", "abs"})
 

@@ -7,7 +7,7 @@ from torch.overrides import TorchFunctionMode
 
 from gainstage.check.probes._plain import floats, plain
 from gainstage.check.probes._quiet import _OFF
-from gainstage.signal._structure import call
+from gainstage.run import call
 
 
 class _Watch(TorchFunctionMode):

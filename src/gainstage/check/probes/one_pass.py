@@ -7,8 +7,8 @@ from torch import nn
 from gainstage.check.probes._quiet import Quiet
 from gainstage.check.probes.listen import Ear, Heard
 from gainstage.errors import ForwardError
+from gainstage.run import Loss
 from gainstage.signal import Pass, observe
-from gainstage.signal._subject import Loss
 
 
 def one_pass(model: nn.Module, example: Any, *, target: Any, loss: Loss | None, seed: int) -> tuple[Pass, Heard]:

@@ -9,12 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gainstage.check.probes._keep import Keeper, kept
 from gainstage.check.probes._quiet import Quiet
-from gainstage.signal._objective import objective
-from gainstage.signal._record import _eager
-from gainstage.signal._structure import call
-from gainstage.signal._subject import Loss
+from gainstage.run import Loss, call, named_parameters, objective, sharded_like, undisturbed, whole
 
 _EVALUATIONS = 4  # of the loss, in the one step of an optimizer that evaluates it itself (LBFGS: 20 by default)
 
@@ -89,7 +85,7 @@ def optimizer_step(
         patience: stop these when the loss is below its start, unless it has been this many times its start.
         factor: on every learning rate.
     """
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    named = {name: p for name, p in named_parameters(model) if p.requires_grad}
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     moved = {name: g for name, g in gradients.items() if id(named[name]) in held}
 
@@ -104,13 +100,14 @@ def optimizer_step(
         total.backward()  # type: ignore[no-untyped-call]
         return total.detach()
 
-    with kept(model, optimizer, seed=seed) as keeper, _eager(model), Quiet():
+    with undisturbed(model, optimizer, seed=seed) as keeper, Quiet():
         for group in optimizer.param_groups:
             group["lr"] = group["lr"] * factor
             for parameter in group["params"]:
                 parameter.grad = None
         trusted = type(optimizer).__module__.startswith("torch.optim")  # to leave gradients as they are
-        for name, grad in gradients.items():
+        for name, gathered in gradients.items():
+            grad = sharded_like(gathered, named[name])
             named[name].grad = grad if trusted and _laid_out_like(named[name], grad) else _laid_out(named[name], grad)
         losses = []
         for number in range(further + 1):
@@ -151,11 +148,12 @@ def make_step(optimizer: Optimizer, closure: Any) -> None:
 
 
 @torch.no_grad()
-def _moves(keeper: Keeper, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> dict[str, Move]:
+def _moves(keeper: undisturbed, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> dict[str, Move]:
     """All moves, with one host synchronization."""
     rows = []
     for name, parameter in parameters.items():
-        old, grad = keeper.before(parameter), gradients[name].to_dense()
+        old, parameter = whole(keeper.before(parameter)), whole(parameter)
+        grad = gradients[name].to_dense()
         change = _real(parameter) - _real(old)
         asked = grad != 0
         lost = (asked & (parameter == old)).sum() / asked.sum().clamp(min=1)

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from gainstage.check.probes._keep import Keeper, kept
-from gainstage.signal._record import _eager
+from gainstage.run import named_parameters, undisturbed, whole
 
 CALLS = 2  # the second shows what the first has left behind
 PATIENCE = 16  # calls until a step must have been made, for loops that accumulate gradients on purpose
@@ -73,11 +72,12 @@ class OwnStep:
 def own_step(model: nn.Module, train_step: Callable[[], Any], optimizer: Optimizer | None, seed: int) -> OwnStep:
     """Call `train_step` twice, without gradients from before, and undo it.
 
-    Undone are parameters, buffers, gradients, training flags, random states and what the step can reach (`kept`). Data
-    that it has drawn from an iterator is gone. A loop that makes no step is called up to 16 times.
+    Undone are parameters, buffers, gradients, training flags, random states and what the step can reach
+    (`undisturbed`). Data that it has drawn from an iterator is gone. A loop that makes no step is called up to 16
+    times.
     """
     watch = _Watch(model)
-    with kept(model, train_step, optimizer, seed=seed) as keeper, _eager(model), watch.hooks(keeper):
+    with undisturbed(model, train_step, optimizer, seed=seed) as keeper, watch.hooks(keeper):
         for parameter in model.parameters():
             parameter.grad = None
         error = ""
@@ -107,14 +107,14 @@ class _Watch:
 
     def __init__(self, model: nn.Module) -> None:
         self.model, self.was_training = model, model.training
-        self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.named = {name: p for name, p in named_parameters(model) if p.requires_grad}
         self.calls: list[Call] = []
         self.optimizers: list[Optimizer] = []
         self.modes = [m for m in model.modules() if _depends_on_mode(m)]
         self.gradients: dict[str, Tensor] = {}
         self.levels: dict[str, Tensor] = {}
 
-    def hooks(self, keeper: Keeper) -> ExitStack:
+    def hooks(self, keeper: undisturbed) -> ExitStack:
         stack = ExitStack()
         for name, parameter in self.named.items():
             before = parameter.register_hook(partial(self._arrives, name, parameter))  # type: ignore[no-untyped-call]
@@ -137,15 +137,16 @@ class _Watch:
         self.calls[-1].loss = float(value) if isinstance(value, int | float) else None
         return ""
 
-    def moved(self, keeper: Keeper) -> frozenset[str]:
+    def moved(self, keeper: undisturbed) -> frozenset[str]:
         """The parameters that differ from their start; NaN differs from everything."""
-        return frozenset(n for n, p in self.named.items() if not torch.equal(p, keeper.before(p)))
+        return frozenset(n for n, p in self.named.items() if not torch.equal(whole(p), whole(keeper.before(p))))
 
     @torch.no_grad()
-    def descent(self, keeper: Keeper) -> tuple[float, float]:
+    def descent(self, keeper: undisturbed) -> tuple[float, float]:
         slope = size = 0.0
         for name, gradient in self.gradients.items():
-            change = (self.named[name].detach() - keeper.before(self.named[name])).float()
+            change = (whole(self.named[name].detach()) - whole(keeper.before(self.named[name]))).float()
+            gradient = whole(gradient)
             slope += float((change * gradient.float()).sum())
             size += float(torch.linalg.vector_norm(change) * torch.linalg.vector_norm(gradient.float()))
         self.gradients.clear()
@@ -164,7 +165,7 @@ class _Watch:
         if len(self.calls) == 1:
             self.gradients[name] = gradient.clone()
 
-    def _steps(self, keeper: Keeper, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    def _steps(self, keeper: undisturbed, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         keeper.keep(optimizer)
         if optimizer not in self.optimizers:
             self.optimizers.append(optimizer)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.check.probes._plain import floats, plain
+from gainstage.run import call, sharded_like, whole
 from gainstage.signal._moments import measure
-from gainstage.signal._structure import call
 
 
 def redraw(model: nn.Module, example: Any, *, batch: int, draws: int, seed: int) -> list[float]:
@@ -18,22 +18,27 @@ def redraw(model: nn.Module, example: Any, *, batch: int, draws: int, seed: int)
     parameters come back bit for bit.
     """
     found = []
-    with plain(model, seed=seed) as guard:
+    with plain(model, seed=seed):
         parameters = [p for p in model.parameters() if p.numel() > 1 and not p.is_complex()]
-        symmetric = [bool(p.float().mean().abs() <= 3 * p.float().std() / p.numel() ** 0.5) for p in parameters]
-        for parameter in parameters:
-            guard.before_write(parameter)
+        symmetric = [
+            bool(p.mean().abs() <= 3 * p.std() / p.numel() ** 0.5) for p in (whole(p).float() for p in parameters)
+        ]
         for number in range(draws):
             generator = torch.Generator().manual_seed(seed + number)
             for parameter, flips in zip(parameters, symmetric, strict=True):
                 order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-                entries = parameter.flatten()[order]
+                entries = whole(parameter).flatten()[order]
                 if flips:
                     entries *= torch.randint(0, 2, entries.shape, generator=generator).to(entries) * 2 - 1
-                parameter.copy_(entries.reshape(parameter.shape))
+                parameter.copy_(sharded_like(entries.reshape(parameter.shape), parameter))
             torch.manual_seed(seed)
             found.append(_spread(floats(call(model, example)), batch))
     return found
+
+
+def _is_symmetric(entries: Tensor) -> bool:
+    """Whether entries may be drawn from a law around 0."""
+    return bool(entries.mean().abs() <= 3 * entries.std() / entries.numel() ** 0.5)
 
 
 def _spread(outputs: list[Tensor], batch: int) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gainstage.check.probes._plain import floats, plain
-from gainstage.signal._structure import call
+from gainstage.run import call
 
 
 def rerun(model: nn.Module, example: Any, *, training: bool, seed: int = 0) -> list[Tensor]:

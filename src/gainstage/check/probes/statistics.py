@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gainstage.check.probes._plain import plain
-from gainstage.signal._objective import objective
-from gainstage.signal._structure import call
-from gainstage.signal._subject import Loss
+from gainstage.run import Loss, call, named_modules, objective
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def statistics(model: nn.Module, example: Any, *, target: Any, loss: Loss | None
     handles = []
     with plain(model, seed=seed, training=training):
         try:
-            for path, module in model.named_modules():
+            for path, module in named_modules(model):
                 if isinstance(module, _BatchNorm) and module.running_mean is not None:
                     handles.append(module.register_forward_pre_hook(_reader(path, rows)))
             output = call(model, example)
@@ -61,7 +59,7 @@ def statistics(model: nn.Module, example: Any, *, target: Any, loss: Loss | None
 
 
 def _own(output: Any) -> tuple[Tensor, bool]:
-    from gainstage.signal._objective import own_loss
+    from gainstage.run import own_loss
 
     value = own_loss(output)
     return (torch.zeros(()), True) if value is None else (value, False)

@@ -8,14 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gainstage.check.probes._keep import kept
 from gainstage.check.probes._quiet import Quiet
 from gainstage.check.probes.optimizer_step import make_step
+from gainstage.run import Loss, call, map_tensors, objective, undisturbed
 from gainstage.signal._moments import sample_axis
-from gainstage.signal._objective import objective
-from gainstage.signal._record import _eager
-from gainstage.signal._structure import call, map_tensors
-from gainstage.signal._subject import Loss
 
 
 def train(
@@ -44,7 +40,7 @@ def train(
     end = perf_counter() + seconds
     losses: list[float] = []
     found = float("nan")
-    with kept(model, optimizer, seed=seed), _eager(model), Quiet(), torch.enable_grad():
+    with undisturbed(model, optimizer, seed=seed), Quiet(), torch.enable_grad():
         model.train()
 
         def gradient() -> Tensor:

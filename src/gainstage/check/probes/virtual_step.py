@@ -9,11 +9,8 @@ from torch import Tensor, nn
 
 from gainstage.check.probes._plain import floats
 from gainstage.check.probes._quiet import Quiet
-from gainstage.signal._objective import objective
-from gainstage.signal._record import _eager
-from gainstage.signal._structure import call
-from gainstage.signal._subject import Loss
-from gainstage.signal._undisturbed import undisturbed
+from gainstage.run import Loss, call, named_parameters, objective, sharded_like, undisturbed, whole
+from gainstage.run import gradients as gradients_of
 
 STEP = 1e-3  # what sign descent, and Adam in its first step, moves every entry by at the usual learning rate
 MOST = 2  # two zero weights in a row (Fixup: last weight of a branch, output head) need two steps
@@ -69,14 +66,13 @@ def later(
 @contextmanager
 def _moving(model: nn.Module, seed: int) -> Iterator[Callable[[Mapping[str, Tensor]], None]]:
     """A function that moves parameters against the signs of these gradients; afterwards all is as before."""
-    named = dict(model.named_parameters())
-    with undisturbed(model, seed=seed) as guard, _eager(model), Quiet(), torch.enable_grad():
+    named = dict(named_parameters(model))
+    with undisturbed(model, seed=seed), Quiet(), torch.enable_grad():
 
         def move(gradients: Mapping[str, Tensor]) -> None:
             with torch.no_grad():
                 for name, gradient in gradients.items():
-                    guard.before_write(named[name])
-                    named[name].sub_(STEP * gradient.to_dense().sign())
+                    named[name].sub_(STEP * sharded_like(gradient.to_dense().sign(), named[name]))
 
         yield move
 
@@ -84,12 +80,10 @@ def _moving(model: nn.Module, seed: int) -> Iterator[Callable[[Mapping[str, Tens
 def _gradients(
     model: nn.Module, example: Any, target: Any, loss: Loss | None, seed: int
 ) -> tuple[dict[str, Tensor], Any]:
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     torch.manual_seed(seed)
     output = call(model, example)
     total, _ = objective(output, target, loss)
-    grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
-    return {name: g for name, g in zip(named, grads, strict=True) if g is not None}, output
+    return {name: whole(g) for name, g in gradients_of(model, total).items()}, output
 
 
 def negligible(gradients: Mapping[str, Tensor], names: set[str]) -> set[str]:

@@ -12,8 +12,8 @@ from gainstage.check.findings import Fix, Found
 from gainstage.check.probes.first_change import first_change
 from gainstage.check.probes.others_changed import others_changed
 from gainstage.check.thresholds import LEAK
+from gainstage.run import tensors_in
 from gainstage.signal import Site
-from gainstage.signal._structure import tensors_in
 
 _NEIGHBOURS = frozenset({"index_add", "scatter_add", "scatter_reduce", "segment_reduce", "spmm", "sparse_mm"})
 _LOOKED_UP = frozenset({"index_select", "gather", "getitem", "take_along_dim"})

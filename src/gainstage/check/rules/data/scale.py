@@ -28,7 +28,7 @@ from gainstage.check.thresholds import (
     SATURATED_WARNING,
     SUMMED_RATIO,
 )
-from gainstage.signal._structure import map_tensors
+from gainstage.run import map_tensors
 
 _SYMPTOMS = (
     "FWD201",

@@ -9,7 +9,7 @@ from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import Fix, Found
 from gainstage.check.thresholds import DUPLICATES
-from gainstage.signal._structure import tensors_in
+from gainstage.run import tensors_in
 
 
 @rule("DAT609", "nonfinite-data", "error", explains=("FWD206", "BWD304", "BWD303", "OPT815", "TRN"))

@@ -80,8 +80,8 @@ def forward(evidence: Evidence) -> Iterator[Found]:
 def _held(evidence: Evidence, site: Site) -> list[str]:
     """The parameters that this site reads and that hold non-finite values themselves."""
     names = dict.fromkeys(name for ref in site.inputs for name in evidence.graph.parameters_behind(ref))
-    parameters = dict(evidence.model.named_parameters())
-    return [name for name in names if not bool(parameters[name].detach().isfinite().all())]
+    values = evidence.values
+    return [name for name in names if name in values and not bool(values[name].isfinite().all())]
 
 
 def _broken(moments: Moments | None) -> bool:

@@ -10,6 +10,7 @@ from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import Found
 from gainstage.check.thresholds import GARBAGE_HUGE, GARBAGE_SHARE, GARBAGE_TINY
+from gainstage.run import named_modules, whole
 
 _ENTRIES = 4096
 _FLAGS = ("NANOGPT_SCALE_INIT", "LLMC_RESIDUAL_SCALE_FLAG", "RESIDUAL_SCALE_FLAG", "scale_residual", "is_residual")
@@ -50,7 +51,7 @@ def garbage(evidence: Evidence) -> Iterator[Found]:
     ## References
     PyTorch documentation, `torch.empty`: "a tensor filled with uninitialized data".
     """
-    parameters = dict(evidence.model.named_parameters())
+    parameters = evidence.values
     meta = [name for name, p in parameters.items() if p.is_meta]
     if len(meta) == len(parameters):
         raise NotMeasured("the model is on the meta device, where tensors have no values")
@@ -161,14 +162,15 @@ def _declared(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     marked: dict[str, Tensor] = {}
     others: dict[str, Tensor] = {}
     gpt2 = getattr(getattr(model, "config", None), "model_type", "") == "gpt2"
-    for path, module in model.named_modules():
-        weight = getattr(module, "weight", None)
+    for path, module in named_modules(model):
+        weight = module._parameters.get("weight")
         if not isinstance(weight, Tensor) or weight.dim() < 2 or isinstance(module, nn.Embedding) or weight.is_meta:
             continue
-        flagged = any(getattr(module, flag, False) for flag in _FLAGS) or (gpt2 and path.endswith("c_proj"))
-        (marked if flagged else others)[f"{path}.weight"] = weight.detach()
-    kinds = {type(model.get_submodule(name.rpartition(".")[0])) for name in marked}
-    outer = [n for n in others if type(model.get_submodule(n.rpartition(".")[0])) in kinds]
+        flagged = any(vars(module).get(flag, False) for flag in _FLAGS) or (gpt2 and path.endswith("c_proj"))
+        (marked if flagged else others)[f"{path}.weight"] = whole(weight.detach())
+    modules = dict(named_modules(model))
+    kinds = {type(modules[name.rpartition(".")[0]]) for name in marked}
+    outer = [n for n in others if type(modules[n.rpartition(".")[0]]) in kinds]
     roots = {name.split(".")[0] for name in marked}
     inner = [n for n in outer if n.split(".")[0] in roots] or outer
     return marked, {n: others[n] for n in inner}

@@ -53,10 +53,10 @@ def drawn(evidence: Evidence) -> Iterator[Found]:
     """
     evidence.measured()
     sites = {own["scale"]: site for site, own in evidence.graph.norm_calls.items() if "scale" in own}
-    scales = {name: p for name in sites if (p := evidence.trainable.get(name)) is not None}
+    scales = {name: evidence.values[name] for name in sites if name in evidence.trainable}
     if not scales:
         raise NotMeasured("no normalization has a trainable scale")
-    values = [p.detach().double() for p in scales.values()]
+    values = [p.double() for p in scales.values()]
     numbers = torch.stack([torch.stack([v.mean(), v.std(correction=0)]).cpu() for v in values])
     bad = {
         name: std

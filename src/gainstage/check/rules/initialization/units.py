@@ -48,11 +48,11 @@ def identical(evidence: Evidence) -> Iterator[Found]:
     """
     evidence.backward_measured()
     for weight, unit_axis in _hidden(evidence):
-        parameter = evidence.trainable[weight.name]
+        parameter = evidence.values[weight.name]
         gradient = evidence.settled.get(weight.name) if _has_twins(parameter, unit_axis) else None
         if gradient is None or (weight.zero and not bool(gradient.any())):  # the latter is INI102's
             continue
-        groups = identical_units(parameter.detach(), gradient, unit_axis)
+        groups = identical_units(parameter, gradient, unit_axis)
         if not groups:
             continue
         total, share = parameter.shape[unit_axis], sum(groups) / parameter.shape[unit_axis]
@@ -120,7 +120,7 @@ def constant(evidence: Evidence) -> Iterator[Found]:
     for weight in evidence.weights:
         if not weight.constant or weight.name not in evidence.trainable or weight.unit_axis is None:
             continue
-        parameter = evidence.trainable[weight.name]
+        parameter = evidence.values[weight.name]
         if min(parameter.shape[0], parameter[0].numel()) < 2 or set(weight.sites) <= set(evidence.heads) | _empty(
             evidence, weight
         ):
@@ -211,17 +211,18 @@ def _owners(names: list[str]) -> tuple[str, ...]:
 def _equal_parameters(evidence: Evidence) -> Iterator[list[str]]:
     """Groups of trainable weights with more than 16 entries, not all one number, whose values are bitwise equal."""
     alike: dict[tuple[object, ...], list[str]] = {}
-    for name, parameter in evidence.trainable.items():
+    for name in evidence.trainable:
+        parameter = evidence.values[name]
         if parameter.dim() < 2 or parameter.numel() <= 16:
             continue
-        flat = parameter.detach().reshape(-1)
+        flat = parameter.reshape(-1)
         places = torch.linspace(0, len(flat) - 1, 16, dtype=torch.float64).long().to(flat.device)
         sample = tuple(flat[places].tolist())
         if len(set(sample)) > 1:
             alike.setdefault((tuple(parameter.shape), parameter.dtype, sample), []).append(name)
     for names in alike.values():
-        first = evidence.trainable[names[0]]
-        equal = [name for name in names if torch.equal(evidence.trainable[name], first)]
+        first = evidence.values[names[0]]
+        equal = [name for name in names if torch.equal(evidence.values[name], first)]
         if len(equal) > 1:
             yield equal
 

@@ -138,7 +138,7 @@ def frozen(evidence: Evidence) -> Iterator[Found]:
     if not evidence.once(optimizers):
         raise NotMeasured("no optimizer was given")
     members = evidence.once(held)
-    names = [n for n, p in evidence.model.named_parameters() if not p.requires_grad and id(p) in members]
+    names = [n for n, p in evidence.parameters.items() if not p.requires_grad and id(p) in members]
     if names:
         numbers = sum(evidence.model.get_parameter(n).numel() for n in names)
         yield Found(

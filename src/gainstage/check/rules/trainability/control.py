@@ -13,7 +13,7 @@ from gainstage.check.findings import Found
 from gainstage.check.probes._quiet import Quiet
 from gainstage.check.probes.training import rows_of, train
 from gainstage.check.thresholds import CONTROL_ERRORS, CONTROL_SAMPLES, CONTROL_STEPS
-from gainstage.signal._structure import call, tensors_in
+from gainstage.run import call, tensors_in
 
 SECONDS = 3.0  # for each of at most three runs
 

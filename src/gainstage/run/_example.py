@@ -1,6 +1,7 @@
 """Examples and outputs of any shape: find the tensors, move them, call the model with them."""
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -36,21 +37,53 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     return walk(value, 0)
 
 
-def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same nest of dicts, lists and tuples with every tensor changed."""
+def map_tensors(
+    value: Any, change: Callable[[Tensor], Tensor], other: Callable[[Any], Any] = lambda value: value
+) -> Any:
+    """The same nest of dicts, lists and tuples with every tensor changed, and with `other` of everything else."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, dict):
-        return type(value)({key: map_tensors(item, change) for key, item in value.items()})
+        return type(value)({key: map_tensors(item, change, other) for key, item in value.items()})
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(map_tensors(item, change) for item in value))
+        return type(value)(*(map_tensors(item, change, other) for item in value))
     if isinstance(value, list | tuple):
-        return type(value)(map_tensors(item, change) for item in value)
-    return value
+        return type(value)(map_tensors(item, change, other) for item in value)
+    return other(value)
 
 
-def call(model: nn.Module, example: Any) -> Any:
-    """Call the model: a dict holds keyword inputs, a tuple positional inputs, anything else is one input."""
+def own_copy(example: Any) -> Any:
+    """An example that a pass may write to: its tensors, and the objects that it holds, are others.
+
+    What is given twice stays one thing. A parameter stays itself, as does an object that cannot be copied.
+    """
+    memo: dict[int, Any] = {}
+
+    def copied(tensor: Tensor) -> Tensor:
+        if isinstance(tensor, nn.Parameter) or tensor.is_meta:
+            return tensor
+        if id(tensor) not in memo:
+            memo[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+        found: Tensor = memo[id(tensor)]
+        return found
+
+    def own(value: Any) -> Any:
+        if value is None or isinstance(value, int | float | str | bool):
+            return value
+        try:
+            return deepcopy(value, memo)
+        except Exception:
+            return value
+
+    return map_tensors(example, copied, own)
+
+
+def call(model: nn.Module, example: Any, *, copy: bool = True) -> Any:
+    """Call the model: a dict holds keyword inputs, a tuple positional inputs, anything else is one input.
+
+    It is given its own copy of them, so that a forward pass that writes to its input leaves the next one the same data.
+    """
+    example = own_copy(example) if copy else example
     if isinstance(example, Mapping):
         return model(**example)
     if isinstance(example, tuple) and not hasattr(example, "_fields"):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gainstage.errors import GainstageError
-from gainstage.signal._structure import tensors_in
-from gainstage.signal._subject import Loss
+from gainstage.run._example import tensors_in
+from gainstage.run._subject import Loss
 
 
 def own_loss(output: Any) -> Tensor | None:

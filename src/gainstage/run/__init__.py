@@ -1,0 +1,33 @@
+"""One foreign model: what it is called with, what its gradient is taken of, and how it is run without a trace."""
+
+from gainstage.run._all_or_nothing import all_or_nothing as all_or_nothing
+from gainstage.run._bytes import has_data as has_data
+from gainstage.run._bytes import parts_of as parts_of
+from gainstage.run._example import batch_size as batch_size
+from gainstage.run._example import call as call
+from gainstage.run._example import describe as describe
+from gainstage.run._example import map_tensors as map_tensors
+from gainstage.run._example import own_copy as own_copy
+from gainstage.run._example import tensors_in as tensors_in
+from gainstage.run._example import to_device_of as to_device_of
+from gainstage.run._gradients import gradients as gradients
+from gainstage.run._guard import Guard as Guard
+from gainstage.run._hints import hint as hint
+from gainstage.run._interrupts import uninterrupted as uninterrupted
+from gainstage.run._lazy import give_shapes as give_shapes
+from gainstage.run._lazy import with_shapes as with_shapes
+from gainstage.run._names import bare_names as bare_names
+from gainstage.run._names import class_name as class_name
+from gainstage.run._names import named_modules as named_modules
+from gainstage.run._names import named_parameters as named_parameters
+from gainstage.run._objective import objective as objective
+from gainstage.run._objective import own_loss as own_loss
+from gainstage.run._objective import surrogate as surrogate
+from gainstage.run._plainly import plainly as plainly
+from gainstage.run._seeded import seeded as seeded
+from gainstage.run._subject import Loss as Loss
+from gainstage.run._subject import Subject as Subject
+from gainstage.run._undisturbed import NotRestored as NotRestored
+from gainstage.run._undisturbed import undisturbed as undisturbed
+from gainstage.run._whole import sharded_like as sharded_like
+from gainstage.run._whole import whole as whole

@@ -1,0 +1,56 @@
+"""Sees every operation that writes, wherever it is written: the schema of an operation says what it changes."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Unseen = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
+
+
+class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Announces each tensor that an operation is about to write to.
+
+    It stands below autograd and below torch's own functions, so that it also sees what they do inside
+    (`Embedding(max_norm=)`), `out=`, `_foreach_*`, optimizers, scripted and compiled code.
+
+    Attributes:
+        written: the tensors that were written to, until somebody clears it.
+        unseen: called after every operation with what was called, its arguments and its result; None for nobody.
+    """
+
+    def __init__(self, before_write: Callable[[Tensor], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._before_write = before_write
+        self.written: list[Tensor] = []
+        self.unseen: Unseen | None = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if written := _written(func):
+            for position, name in written:
+                value = args[position] if position is not None and position < len(args) else kwargs.get(name)
+                for tensor in value if isinstance(value, list | tuple) else (value,):
+                    if isinstance(tensor, Tensor):
+                        self._before_write(tensor)
+                        self.written.append(tensor)
+        result = func(*args, **kwargs)
+        if self.unseen is not None:
+            self.unseen(func, args, kwargs, result)
+        return result
+
+
+@cache
+def _written(func: torch._ops.OpOverload) -> tuple[tuple[int | None, str], ...]:
+    """Position (None for keyword only) and name of every argument that an operation writes to."""
+    schema = getattr(func, "_schema", None)
+    if schema is None or not schema.is_mutable:
+        return ()
+    return tuple(
+        (None if argument.kwarg_only else position, argument.name)
+        for position, argument in enumerate(schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
