@@ -73,6 +73,20 @@ def orthogonal(sizes: list[int], runs: int) -> None:
         line(f"orthogonal {n}", *times, 1.5, f"|Q'Q - I| {errors[0]:.1e}, torch {errors[1]:.1e}")
 
 
+def attention(widths: list[int], runs: int) -> None:
+    """One projection of `mimetic` against the decomposition in LAPACK that it would otherwise be: slower, by design."""
+    for n in widths:
+        w, m = torch.empty(n, n), torch.randn(n, n)
+        for part, heads in (("v", 1), ("q", 12)):
+            law = init.mimetic(part, heads, pair="a")
+            times = in_turn(
+                runs,
+                lambda w=w, law=law: init.fill_(w, law, name="w"),
+                lambda m=m, heads=heads: [torch.linalg.svd(m) for _ in range(heads)],
+            )
+            line(f"mimetic {part} {n}, {heads} heads", *times, None, "the same bits everywhere; torch: LAPACK's")
+
+
 def growth(largest: int, runs: int) -> None:
     print("\nnormal, time per element as the tensor grows, and by threads")
     w = torch.empty(largest)
@@ -124,6 +138,7 @@ def main() -> None:
     print(f"{'':<34}{'ours':>13}{'torch':>13}{'ratio':>10}")
     pointwise(n, runs)
     orthogonal([512] if quick else [1024, 2048, 4096], 3)
+    attention([192] if quick else [768], 3)
     transformer(3)
     growth(n, runs)
     small_and_first(runs)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from gainstage.check import Config, Report
-    from gainstage.signal._subject import Loss
+    from gainstage.run import Loss
 
 
 def assert_healthy(
@@ -82,7 +82,8 @@ def _message(report: "Report") -> str:
     """The concise report without the notes, and every fix once."""
     from dataclasses import replace
 
-    from gainstage.report import concise, visible
+    from gainstage._visible import visible
+    from gainstage.report import concise
 
     bad = replace(report, findings=tuple(f for f in report.findings if f.severity != "note"))
     fixes = dict.fromkeys(f"fix {f.code}: {' '.join(f.fix.text.split())}" for f in bad.findings)

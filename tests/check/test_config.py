@@ -67,6 +67,12 @@ def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path: Path) -> None:
         ({"severity": {"INI101": "warn"}}, "Did you mean 'warning'"),
         ({"severity": {"INX": "note"}}, "Did you mean 'INI'"),
         ({"severity": "error"}, r"\[tool.gainstage.severity\]"),
+        ({"severity": {"INI101": ["error"]}}, "Expected one of error"),
+        ({"per-module-ignores": {"head": 3}}, "head.* is 3. Expected a list"),
+        (3, "is 3. Expected a table"),
+        ([], r"is \[\]. Expected a table"),
+        ({"select": [[[[[[]]]]]]}, "a list of rule codes"),
+        ({"\x1b[31m\u202e": 1}, r"unknown key '\\x1b\[31m\\u202e'"),
         ({"per-module-ignores": {"head": ["OUTT"]}}, "head.*Did you mean 'OUT'"),
     ],
 )

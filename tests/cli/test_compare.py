@@ -63,7 +63,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "study.toml").write_text(STUDY)
     (tmp_path / "own.toml").write_text(OWN)
     (tmp_path / "own.py").write_text(MODEL)
-    return tmp_path / "cache" / "gainstage" / "studies.sqlite"
+    return tmp_path / "cache" / "gainstage" / "studies-2.sqlite"
 
 
 def test_a_study_is_run_kept_and_known_the_next_time(run: Run, cache: Path) -> None:
@@ -265,11 +265,11 @@ def test_a_tally_counts_over_rounds_of_tuning() -> None:
 
 
 def test_the_store_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert default_store() == tmp_path / "cache" / "gainstage" / "studies.sqlite"
+    assert default_store() == tmp_path / "cache" / "gainstage" / "studies-2.sqlite"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for unset in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", unset)
-        assert default_store() == tmp_path / "home" / ".cache" / "gainstage" / "studies.sqlite"
+        assert default_store() == tmp_path / "home" / ".cache" / "gainstage" / "studies-2.sqlite"
 
 
 def test_a_file_in_the_way_of_the_store_is_said(refused: Callable[..., str], tmp_path: Path) -> None:

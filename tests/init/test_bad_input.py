@@ -36,7 +36,7 @@ VALUES = [
     (lambda: init.mimetic("w", pair="a"), "'q', 'k', 'v', 'o'"),
     (lambda: init.mimetic("q", pair=""), "pair="),
     (lambda: init.gpt2_residual(0), "at least 1"),
-    (lambda: init.fixup(3, 1), ">= 2"),
+    (lambda: init.fixup(3, 1), "at least 2"),
     (lambda: init.normal().scaled(math.nan), "finite"),
     (lambda: init.law("he_norml"), "Did you mean 'he_normal'"),
     (lambda: init.law_from_json({"law": "normall"}), "Did you mean 'normal'"),

@@ -1,5 +1,7 @@
 """A plan is data: it prints, round-trips, is changed, applied and compared."""
 
+import json
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -222,6 +224,50 @@ def test_bad_json_is_refused() -> None:
         gs.Plan.from_json("{}")
     with pytest.raises(gs.GainstageError, match="version 9"):
         gs.Plan.from_json('{"version": 9}')
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda row: row.update(role=3), r"'0.weight', its row: Expected `str`, got `int` - at `\$.role`"),
+        (lambda row: row.pop("reason"), "missing required field `reason`"),
+        (lambda row: row.update(why="x"), "unknown field `why`"),
+        (lambda row: row.update(shape=[32, -64]), r"`int` >= 0 - at `\$.shape"),
+        (lambda row: row.update(shape=[32, 64.5]), "at `.*shape"),
+        (lambda row: row.update(fans=[1]), "fans"),
+        (lambda row: row.update(fans=["__import__('os')", 1]), "fans"),
+        (lambda row: row.update(level=-1), "level"),
+        (lambda row: row.update(transposed=1), "transposed"),
+        (lambda row: row.update(law={"law": "normall"}), "no stored law"),
+        (lambda row: row.update(law={"law": ["normal"]}), "law"),
+        (lambda row: row.update(law={"law": "orthogonal", "gain": 1.0, "scale": "singular", "heads": "1"}), "law"),
+        (lambda row: row.update(law={"law": "normal", "mean": 0.0, "std": -1.0}), "std"),
+    ],
+)
+def test_a_row_that_is_no_assignment_is_refused_by_the_parameter_and_the_field(change, says: str) -> None:
+    data = json.loads(gs.plan(model(), X).to_json())
+    change(data["parameters"]["0.weight"])
+    with pytest.raises(gs.GainstageError, match=says):
+        gs.Plan.from_json(json.dumps(data))
+
+
+def test_laws_within_laws_without_end_are_refused() -> None:
+    data = json.loads(gs.plan(model(), X).to_json())
+    row = data["parameters"]["0.bias"]
+    for levels, says in ((100, "laws within one another"), (900, "law")):
+        row["law"] = {"law": "constant", "value": 0.0}
+        for _ in range(levels):
+            row["law"] = {"law": "scaled", "of": row["law"], "factor": 1.0}
+        with pytest.raises(gs.GainstageError, match=says):
+            gs.Plan.from_json(json.dumps(data))
+
+
+def test_a_parameter_twice_or_under_two_names_is_refused() -> None:
+    text = gs.plan(model(), X).to_json()
+    with pytest.raises(gs.GainstageError, match=r"'0\.bias' twice"):
+        gs.Plan.from_json(text.replace('"0.weight"', '"0.bias"'))
+    with pytest.raises(gs.GainstageError, match=r"'2\.bias' is both a parameter and a tie"):
+        gs.Plan.from_json(text.replace('"ties": {}', '"ties": {"2.bias": "0.bias"}'))
 
 
 def test_a_mask_that_comes_with_the_input_is_no_signal() -> None:

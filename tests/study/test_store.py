@@ -20,7 +20,8 @@ import pytest
 from torch import nn
 
 from gainstage.study import Arm, Look, Outcome, Store, StudyError, Trial
-from gainstage.study import _store as inside
+from gainstage.study import _kept as inside
+from gainstage.study._store import DamagedTrials
 
 DONE = Outcome(None, (Look(1, 0.9, 0.8, 0.5), Look(2, 0.7, 0.6, 0.75)), 0.75, 0.7, 0.6, 1.5, "alone")
 LOST = (Look(1, 0.9, 0.8, 0.5), Look(2, float("inf"), float("inf"), 0.1))
@@ -153,7 +154,7 @@ def test_a_file_of_another_format_is_refused_and_left_as_it_was(tmp_path: Path) 
         db.execute("PRAGMA user_version = 7")
     db.close()
     before = all_bytes(path)
-    with pytest.raises(StudyError, match=r"format 7.*reads format 1.*another path"):
+    with pytest.raises(StudyError, match=r"format 7.*reads format 2.*another path"):
         Store(path)
     assert all_bytes(path) == before
 
@@ -178,6 +179,66 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_was(tmp_path: P
     with pytest.raises(StudyError, match="SQLite file of another program"):
         Store(path)
     assert all_bytes(path) == before
+
+
+def altered(path: Path, statement: str, *values: object) -> None:
+    """Change a store as another program would."""
+    with sqlite3.connect(path) as db:
+        db.execute(statement, values)
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("outcome", DONE.to_json().replace("0.7,", "0.8,")),
+        ("outcome", "["),
+        ("outcome", b"\xff"),
+        ("outcome", 3),
+        ("config", trial(0).config.replace("300", "400")),
+        ("created", "2001-01-01"),
+        ("digest", ""),
+    ],
+)
+def test_a_damaged_trial_is_told_once_never_used_and_replaced(tmp_path: Path, column: str, value: object) -> None:
+    path, keys = tmp_path / "a.sqlite", [trial(seed).key for seed in range(3)]
+    with Store(path) as store:
+        store.keep([(trial(seed), DONE) for seed in range(3)])
+    for number in (1, 3):
+        altered(path, f"UPDATE trials SET {column} = ? WHERE rowid = {number}", value)
+    with Store(path) as store:
+        with pytest.warns(DamagedTrials, match=r"a.sqlite holds trials that are damaged.*not used") as told:
+            found = store.known(keys), [row["key"] for row in store.rows()]
+        assert found == ({keys[1]: DONE}, [keys[1]])
+        assert (len(told), store.damaged) == (1, 2)
+        store.keep([(trial(seed), FAILED) for seed in range(3)])
+        assert store.known(keys) == {keys[0]: FAILED, keys[1]: DONE, keys[2]: FAILED}
+
+
+def test_a_file_that_sqlite_finds_damaged_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    with Store(path) as store:
+        store.keep([(trial(seed), DONE) for seed in range(30)])
+    whole = path.read_bytes()
+    for content in (
+        whole[:-4096],
+        whole[:4200],
+        whole.replace(b"CREATE TABLE trials (key", b"CREATE TABLE trials (kez"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(StudyError, match=r"the store .* is damaged: .*left as it is"):
+            Store(path)
+        assert all_bytes(path) == {"a.sqlite": content}
+
+
+def test_csv_has_no_text_that_a_spreadsheet_runs(tmp_path: Path) -> None:
+    failed = replace(DONE, failed="=HYPERLINK(1)", test=-0.5)
+    with Store() as store:
+        store.keep([(trial(), failed)])
+        store.to_csv(tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["failed"], row["test"]) == ("'=HYPERLINK(1)", "-0.5")
 
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:

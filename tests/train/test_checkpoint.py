@@ -197,6 +197,36 @@ def test_files_of_others_are_refused(tmp_path) -> None:
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("part", ["python", "numpy", "torch"])
+def test_a_random_state_that_no_generator_takes_is_refused_before_anything_is_loaded(tmp_path, part) -> None:
+    path, model = tmp_path / "run", nn.Linear(2, 2)
+    save_checkpoint(path, model=model)
+    stored = read(path)
+    stored["random states"][0][part] = stored["random states"][0][part][:2]
+    write(path, stored)
+    other = nn.Linear(2, 2)
+    before, state = other.weight.clone(), torch.get_rng_state()
+    drawn = random.getstate()
+    with pytest.raises(TrainError, match="random states that no generator takes"):
+        load_checkpoint(path, model=other)
+    assert torch.equal(other.weight, before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert random.getstate() == drawn
+
+
+def test_a_number_that_changed_on_the_disk_is_found(tmp_path) -> None:
+    path = tmp_path / "run"
+    save_checkpoint(path, model=nn.Linear(2, 2), epoch=7)
+    content = path.read_bytes()
+    for changed in (content[:-1] + bytes([content[-1] ^ 1]), content.replace(b"7", b"8", 1)):
+        path.write_bytes(changed)
+        with pytest.raises(TrainError):
+            load_checkpoint(path)
+    save_file({"w": torch.ones(1)}, path, metadata={"gainstage": "{}"})
+    with pytest.raises(TrainError, match="not of format 2"):
+        load_checkpoint(path)
+
+
 class Power(RuntimeError):
     """Fails, in the middle of an epoch."""
 

@@ -11,9 +11,11 @@ from gainstage.check._registry import NotMeasured, chosen
 from gainstage.check.config import Config
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import FAILED, Finding, NotJudged, Report
-from gainstage.run import Loss, with_shapes
+from gainstage.errors import GainstageError
+from gainstage.run import Loss, NotRestored, entry, with_shapes
 
 
+@entry
 def check(
     model: nn.Module,
     example: Any,
@@ -83,6 +85,10 @@ def check(
             findings += rule.findings(evidence)
         except NotMeasured as reason:
             not_judged.append(NotJudged(rule.code, rule.name, str(reason)))
+        except NotRestored:
+            raise
+        except GainstageError as reason:  # the model raises where it is run again
+            not_judged.append(NotJudged(rule.code, rule.name, f"asked again, {reason}"))
         except Exception as error:  # a fault of the rule must not hide what the others found
             why = f"{FAILED}: {type(error).__name__}: {error}; please report this model"
             not_judged.append(NotJudged(rule.code, rule.name, why))

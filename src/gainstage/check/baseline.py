@@ -6,11 +6,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from msgspec import Struct
+
+from gainstage._foreign import fitted, json_of, of_version
 from gainstage.check.findings import SEVERITIES, Finding, Report, Severity
-from gainstage.errors import GainstageError
 
 VERSION = 1
+_FILE = "the text of a baseline, as --write-baseline writes it"
 Key = tuple[str, str]  # code and place
+
+
+class _Row(Struct, forbid_unknown_fields=True):
+    code: str
+    where: str
+    severity: Severity
+
+
+class _File(Struct, forbid_unknown_fields=True):
+    version: int
+    model: str
+    findings: list[_Row]
 
 
 @dataclass(frozen=True)
@@ -56,23 +71,13 @@ class Baseline:
         """The baseline that `to_json` wrote.
 
         Raises:
-            GainstageError: not JSON, another version, or a missing field.
+            GainstageError: not JSON, another version, or a field that is missing, too much or of another kind.
         """
-        try:
-            data = json.loads(text)
-            if data["version"] != VERSION:
-                raise GainstageError(f"expected a baseline of version {VERSION}, got version {data['version']!r}")
-            known: dict[Key, tuple[Severity, ...]] = {}
-            for row in data["findings"]:
-                key, severity = (str(row["code"]), str(row["where"])), row["severity"]
-                if severity not in SEVERITIES:
-                    raise GainstageError(f"a baseline's severity is one of {', '.join(SEVERITIES)}; got {severity!r}")
-                known[key] = (*known.get(key, ()), severity)
-            return cls(str(data["model"]), known)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise GainstageError(
-                f"expected the text of a baseline, as --write-baseline writes it; {type(error).__name__}: {error}"
-            ) from error
+        file = fitted(of_version(json_of(text, _FILE), VERSION, _FILE), _File, f"expected {_FILE}")
+        known: dict[Key, tuple[Severity, ...]] = {}
+        for row in file.findings:
+            known[row.code, row.where] = (*known.get((row.code, row.where), ()), row.severity)
+        return cls(file.model, known)
 
 
 def only_new(report: Report, baseline: Baseline) -> Report:

@@ -13,7 +13,6 @@ OUT501 = "error"              # "error", "warning", "note" or "off"
 ```
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -21,6 +20,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
+from gainstage._foreign import toml_of
+from gainstage._visible import shown, visible
 from gainstage.check._registry import RULES
 from gainstage.check.findings import SEVERITIES, Finding, Severity
 from gainstage.errors import GainstageError
@@ -119,19 +120,23 @@ def parse(table: Mapping[str, Any], file: Path | None = None) -> Config:
         >>> parse({"ignore": ["INI103"]}).ignore
         ('INI103',)
     """
-    name = f"[tool.gainstage] of {file or 'pyproject.toml'}"
+    name = f"[tool.gainstage] of {visible(str(file or 'pyproject.toml'))}"
+    if not isinstance(table, Mapping):
+        raise GainstageError(f"{name} is {shown(table)}. Expected a table with the keys {', '.join(_KEYS)}.")
     for key in table:
         if key not in _KEYS:
-            raise GainstageError(f"{name} has an unknown key {key!r}.{_near(key, _KEYS)} Known: {', '.join(_KEYS)}.")
+            near = _near(key, _KEYS)
+            raise GainstageError(f"{name} has an unknown key {shown(key)}.{near} Known: {', '.join(_KEYS)}.")
     ignores, severity = (_mapping(table, key, name) for key in ("per-module-ignores", "severity"))
     for code, level in severity.items():
         if level not in _LEVELS:
-            near = _near(str(level), _LEVELS)
-            raise GainstageError(f"{name}: severity.{code} = {level!r}.{near} Expected one of {', '.join(_LEVELS)}.")
+            near = _near(level, _LEVELS) if isinstance(level, str) else ""
+            said = f"{name}: severity.{visible(code)} = {shown(level)}"
+            raise GainstageError(f"{said}.{near} Expected one of {', '.join(_LEVELS)}.")
     return Config(
         _codes(table.get("select", []), f"{name}: select"),
         _codes(table.get("ignore", []), f"{name}: ignore"),
-        {glob: _codes(codes, f"{name}: per-module-ignores.{glob!r}") for glob, codes in ignores.items()},
+        {glob: _codes(codes, f"{name}: per-module-ignores.{shown(glob)}") for glob, codes in ignores.items()},
         {_codes([code], f"{name}: severity")[0]: level for code, level in severity.items()},
         file,
     )
@@ -139,17 +144,17 @@ def parse(table: Mapping[str, Any], file: Path | None = None) -> Config:
 
 def _table_in(file: Path) -> Mapping[str, Any] | None:
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        text = file.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
         raise GainstageError(f"cannot read {file}: {error}. Expected TOML.") from error
-    tool = document.get("tool", {})
+    tool = toml_of(text, str(file)).get("tool", {})
     return tool.get("gainstage") if isinstance(tool, dict) else None
 
 
 def _mapping(table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
     value = table.get(key, {})
     if not isinstance(value, Mapping):
-        raise GainstageError(f"{name}: {key} is {value!r}. Expected a table: [tool.gainstage.{key}].")
+        raise GainstageError(f"{name}: {key} is {shown(value)}. Expected a table: [tool.gainstage.{key}].")
     return value
 
 
@@ -157,21 +162,21 @@ def _codes(value: Any, what: str) -> tuple[str, ...]:
     """A list of beginnings of codes, in capitals, each known."""
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
         raise GainstageError(
-            f"{what} is {value!r}. Expected a list of rule codes or their beginnings, as in ['INI103']."
+            f"{what} is {shown(value)}. Expected a list of rule codes or their beginnings, as in ['INI103']."
         )
     words = tuple(word.strip().upper() for word in value)
     for word in words:
         if not word or not any(code.startswith(word) for code in RULES):
             families = sorted({code.rstrip("0123456789") for code in RULES})
             raise GainstageError(
-                f"{what}: no rule has a code that begins with {word!r}.{_near(word, [*RULES, *families])} "
+                f"{what}: no rule has a code that begins with {shown(word)}.{_near(word, [*RULES, *families])} "
                 "gainstage rule --all shows every rule."
             )
     return words
 
 
 def _near(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    near = get_close_matches(word[:100], list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

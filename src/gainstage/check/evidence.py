@@ -14,7 +14,7 @@ from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
 from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
-from gainstage.run import Loss, named_parameters, tensors_in, whole
+from gainstage.run import Loss, dense, named_parameters, tensors_in, whole
 from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, branches
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class Evidence:
     @cached_property
     def values(self) -> Mapping[str, Tensor]:
         """What every parameter holds: of a sharded one the whole."""
-        return {name: whole(p.detach()) for name, p in self.parameters.items()}
+        return {name: dense(p.detach()) for name, p in self.parameters.items()}
 
     @cached_property
     def weights(self) -> list[Weight]:

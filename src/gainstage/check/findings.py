@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gainstage._visible import visible
 from gainstage.init import Law
 
 Severity = Literal["error", "warning", "note"]
@@ -19,7 +20,7 @@ class Fix:
     laws: Mapping[str, Law] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return self.text
+        return visible(self.text, keep="\n")
 
 
 @dataclass(frozen=True)
@@ -136,4 +137,6 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{f.code} {f.severity} {f.where}: {f.measured} (expected {f.expected})" for f in self.findings]
-        return "\n".join([*lines, f"{len(self.findings)} findings, {len(self.not_judged)} rules not judged"])
+        return "\n".join(
+            [*map(visible, lines), f"{len(self.findings)} findings, {len(self.not_judged)} rules not judged"]
+        )

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from gainstage._visible import visible
 from gainstage.errors import GainstageError
 
 CLEAN, FINDINGS, CANNOT_RUN = 0, 1, 2
@@ -43,19 +44,37 @@ def explain(error: BaseException) -> str:
     >>> explain(ValueError("bad\\nworse"))
     'ValueError: bad worse'
     """
-    said = " ".join(str(error).split())
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # an exception of the user's may fail at that too
+        said = ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def ended(error: BaseException) -> str:
+    """What a user's code did that would have ended this program, and what to write instead.
+
+    >>> ended(SystemExit("usage: net.py DATA"))[:63]
+    "your code called sys.exit('usage: net.py DATA'), which ends the"
+    """
+    from gainstage.cli._module import user_line
+
+    did = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {explain(error)}"
+    return (
+        f"your code {did}{user_line(error)}, which ends the program that runs it, so nothing was found out. "
+        "Let it raise an error that says what is wrong: raise ValueError(...)."
+    )
 
 
 def stop(ctx: click.Context, error: BaseException) -> NoReturn:
     """Say once on standard error why the command cannot run, and leave with exit code 2."""
-    from gainstage.report import visible
-
     verbose = ctx.meta.get(VERBOSE, False)
     if verbose:
         click.echo(visible("".join(traceback.format_exception(error)), keep="\n"), err=True)
     expected = isinstance(error, GainstageError)
     message = str(error) if expected else f"unexpected {explain(error)}"
+    if not isinstance(error, Exception):
+        message = ended(error)
     if not verbose and (error.__cause__ is not None or not expected):
         message += "\n(--verbose shows the stack trace)"
     click.echo(_wrapped(f"gainstage: {visible(message, keep=chr(10))}"), err=True)
@@ -67,7 +86,8 @@ def stop_quietly(ctx: click.Context, error: BaseException) -> NoReturn:
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to fail on at exit
         ctx.exit(CANNOT_RUN)
-    click.echo("gainstage: interrupted", err=True)
+    said = str(error) if isinstance(error, KeyboardInterrupt) else ""  # what a verb has to add: what is kept
+    click.echo("\n" * bool(said) + f"gainstage: {visible(said or 'interrupted')}", err=True)
     ctx.exit(INTERRUPTED)
 
 

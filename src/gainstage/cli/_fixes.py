@@ -21,7 +21,9 @@ def laws_of(report: "Report") -> "dict[str, Law]":
 
 def difference(model: "nn.Module", laws: "Mapping[str, Law]") -> str:
     """What the fixes would change: a parameter, how its values look as built, and the law they would be drawn from."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    from gainstage.run import named_parameters
+
+    parameters = dict(named_parameters(model, remove_duplicate=False))
     lines = []
     for name, law in laws.items():
         lines += [name, f"  - {_as_built(parameters[name])}", f"  + {law}"]

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
+from gainstage._visible import shown
 from gainstage.cli._errors import CannotRun
 
 if TYPE_CHECKING:
@@ -14,10 +16,11 @@ if TYPE_CHECKING:
 _GRAMMAR = re.compile(
     r"""(?: (?P<name> [^\W\d]\w*) = )?      # attention_mask=
         (?: (?P<ids> ids) : )?              # ids:
-        (?P<shape> [1-9]\d* (?: x [1-9]\d*)*)   # 8x128
-        (?: : (?P<below> [1-9]\d*) )?       # :50257""",
+        (?P<shape> [1-9][0-9]* (?: x [1-9][0-9]*)*)   # 8x128
+        (?: : (?P<below> [1-9][0-9]*) )?    # :50257""",
     re.VERBOSE,
 )
+_DIGITS, _AXES, _ELEMENTS = 9, 16, 10**9  # the most of a size, of a shape and of an input
 _FORMS = """
   8x3x64x64           numbers from a standard normal, seeded
   ids:8x128:50257     integers from 0 to 50256
@@ -37,10 +40,10 @@ def parse(text: str) -> Shape:
     """Read one `--input`.
 
     Args:
-        text: `[name=]8x3x64x64` or `[name=]ids:8x128:50257`.
+        text: `[name=]8x3x64x64` or `[name=]ids:8x128:50257`; at most 16 axes and 1,000,000,000 numbers.
 
     Raises:
-        CannotRun: `text` is neither.
+        CannotRun: `text` is neither, or asks for more.
 
     Example:
         >>> parse("8x3x64x64").sizes
@@ -51,13 +54,20 @@ def parse(text: str) -> Shape:
     match = _GRAMMAR.fullmatch(text.strip())
     if match is None or bool(match["ids"]) != bool(match["below"]):
         instead = text.strip().replace(",", "x").replace("*", "x").replace("X", "x").replace(" ", "")
-        hint = f"\nDid you mean {instead}?" if instead != text and _GRAMMAR.fullmatch(instead) else ""
-        raise CannotRun(f"--input {text!r} is not a shape. Write one of{_FORMS}{hint}")
-    return Shape(
-        tuple(int(size) for size in match["shape"].split("x")),
-        match["name"],
-        int(match["below"]) if match["below"] else None,
-    )
+        fits = instead != text and len(instead) < 100 and _GRAMMAR.fullmatch(instead)
+        hint = f"\nDid you mean {instead}?" if fits else ""
+        raise CannotRun(f"--input {shown(text)} is not a shape. Write one of{_FORMS}{hint}")
+    sizes = match["shape"].split("x")
+    if (
+        any(len(size) > _DIGITS for size in (*sizes, match["below"] or ""))
+        or len(sizes) > _AXES
+        or prod(map(int, sizes)) > _ELEMENTS
+    ):
+        raise CannotRun(
+            f"--input {shown(text)} takes too much memory: expected at most {_AXES} axes, {_ELEMENTS:,} numbers in "
+            f"all, and bounds of at most {_DIGITS} digits. Use a smaller batch."
+        )
+    return Shape(tuple(map(int, sizes)), match["name"], int(match["below"]) if match["below"] else None)
 
 
 def example_from(texts: Sequence[str], model: "nn.Module", seed: int) -> "Any":

@@ -47,5 +47,5 @@ class LazyGroup(click.Group):
             raise
         except (KeyboardInterrupt, click.Abort, BrokenPipeError) as error:
             stop_quietly(ctx, error)
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: only this program says that it ran
             stop(ctx, error)

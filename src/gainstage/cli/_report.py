@@ -4,18 +4,16 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from gainstage.cli._errors import CannotRun, explain
 from gainstage.cli._files import write_text
 from gainstage.cli._places import factory_place, places
-from gainstage.cli._terminal import finished, say, wants_color
+from gainstage.cli._terminal import note, say, wants_color
 
 if TYPE_CHECKING:
     from gainstage.check import Report
     from gainstage.plan import Plan
     from gainstage.report import Details
-    from gainstage.signal import Subject
+    from gainstage.run import Subject
 
 PLACES = 6  # of one finding, unless --verbose
 
@@ -53,7 +51,7 @@ def _plan(subject: "Subject") -> "Plan | None":
     try:
         return gs.plan(subject.model, subject.example)
     except Exception as error:  # the report must not fail because the plan does
-        click.echo(f"gainstage: the report has no plan: {explain(error)}", err=True)
+        note(f"the report has no plan: {explain(error)}")
         return None
 
 
@@ -71,9 +69,9 @@ def show(
         page = write(report, style, details)
     if file is not None:
         write_text(file, page if page.endswith("\n") or not page else page + "\n")
-        click.echo(f"gainstage: wrote {file}", err=True)
+        note(f"wrote {file}")
     elif page:
-        say(page.rstrip("\n"))
+        say(page, styled=True)
 
 
 def _statistics(report: "Report") -> str:
@@ -87,4 +85,4 @@ def _statistics(report: "Report") -> str:
         f"{n:>{wide}}  {code}  {'[*]' if by_fix[code] else '[ ]'}  {severity:<7}  {name}"
         for (code, name, severity), n in counts.most_common()
     ]
-    return finished("\n".join([*rows, "[*] can be fixed with --fix -o FILE.safetensors"]))
+    return "\n".join([*rows, "[*] can be fixed with --fix -o FILE.safetensors"])

@@ -7,12 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from gainstage.cli._errors import CannotRun, did_you_mean
 from gainstage.cli._files import read_text
 from gainstage.cli._module import import_target
 from gainstage.cli._target import attribute_of
+from gainstage.cli._terminal import note
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -50,13 +49,15 @@ def default_store() -> Path:
     Raises:
         CannotRun: the directory cannot be made.
     """
+    from gainstage.study._store import FORMAT  # a file of an older format stays beside this one
+
     home = os.environ.get("XDG_CACHE_HOME", "")  # to be ignored where it is not absolute, says its specification
     folder = (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "gainstage"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotRun(f"cannot make {folder} for the store ({error.strerror}). Name a file with --store.") from error
-    return folder / "studies.sqlite"
+    return folder / f"studies-{FORMAT}.sqlite"
 
 
 def executor_of(kind: str, workers: int | None) -> "AbstractContextManager[Executor]":
@@ -166,6 +167,6 @@ def _lines(tally: Tally) -> "Callable[[Progress], None]":
             return
         last, new = now, tally.done - tally.known
         left = f", about {(now - began) / new * (tally.total - tally.done) / 60:.0f} min left" if new else ""
-        click.echo(f"gainstage: {tally.stage}, {tally.done} of {tally.total} trials{left}", err=True)
+        note(f"{tally.stage}, {tally.done} of {tally.total} trials{left}")
 
     return told

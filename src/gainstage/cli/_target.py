@@ -4,14 +4,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from gainstage.cli._errors import CannotRun, did_you_mean, explain
 from gainstage.cli._inputs import example_from, parse
 from gainstage.cli._module import import_target, user_line
+from gainstage.cli._terminal import note
 
 if TYPE_CHECKING:
-    from gainstage.signal import Subject
+    from gainstage.run import Subject
 
 
 def load(target: str, inputs: Sequence[str], seed: int) -> "Subject":
@@ -45,7 +44,7 @@ def as_subject(value: Any, target: str) -> "Subject":
     """What a factory returned, as a Subject; see `load`."""
     from torch import nn
 
-    from gainstage.signal import Subject
+    from gainstage.run import Subject
 
     match value:
         case Subject():
@@ -69,7 +68,7 @@ def _with_example(subject: "Subject", target: str, inputs: Sequence[str], seed: 
 
     if inputs:
         if subject.target is not None:
-            click.echo("gainstage: --input replaces the example, so its target and loss are not used", err=True)
+            note("--input replaces the example, so its target and loss are not used")
         return replace(subject, example=example_from(inputs, subject.model, seed), target=None, loss=None)
     if subject.example is None:
         raise CannotRun(

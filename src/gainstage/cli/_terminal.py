@@ -1,4 +1,4 @@
-"""What reaches the terminal: no colours unasked for, no characters it cannot show, none of a user's prints."""
+"""What reaches the terminal: no colours unasked for, no characters it cannot show, nothing of a user's code."""
 
 import os
 import sys
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 import click
+
+from gainstage._visible import visible
+from gainstage.cli._errors import CannotRun, ended
 
 
 def wants_color() -> bool:
@@ -18,21 +21,40 @@ def speaks_unicode() -> bool:
     return (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "").startswith("utf")
 
 
-def say(text: str = "") -> None:
-    """Print `text`; a character that standard output cannot carry becomes its escape instead of an error."""
+def say(text: str = "", *, styled: bool = False) -> None:
+    """Print `text`; a character that standard output cannot carry becomes its escape instead of an error.
+
+    So does a character that does not print, unless the text is `styled`: a page of a report, which has its own colours
+    and has made the names in it harmless.
+    """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), color=wants_color())
+    told = text if styled else visible(text, keep="\n")
+    click.echo(told.rstrip("\n").encode(encoding, "backslashreplace").decode(encoding), color=wants_color())
 
 
-def finished(text: str) -> str:
-    """The text of a room (a table, a plan) with escape sequences from the model's names made harmless."""
-    from gainstage.report import visible
-
-    return visible(text.rstrip("\n"), keep="\n")
+def note(text: str) -> None:
+    """Say something beside the result, on standard error."""
+    click.echo(f"gainstage: {visible(text, keep=chr(10))}", err=True)
 
 
 @contextmanager
 def output_is_ours() -> Iterator[None]:
-    """Send what a user's module, factory or model prints to standard error, so that `--output-format json` parses."""
-    with redirect_stdout(sys.stderr):
-        yield
+    """Around a user's code: what it prints goes to standard error, and it does not decide how this program ends.
+
+    A module, a factory or a model may call `sys.exit(0)` or raise click's own `Exit`: that is neither clean nor a
+    finding, and would end the program in the user's name.
+
+    Raises:
+        CannotRun: the code did so; the message names what it did, and where.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise
+    except (click.exceptions.Exit, click.ClickException, click.Abort) as error:
+        raise CannotRun(ended(error)) from error
+    except BaseException as error:
+        if isinstance(error, Exception):
+            raise
+        raise CannotRun(ended(error)) from error

@@ -13,7 +13,7 @@ from gainstage.cli._options import FORMATS, output_format, with_target
 from gainstage.cli._places import module_file
 from gainstage.cli._report import can_draw, details_for, show
 from gainstage.cli._target import load
-from gainstage.cli._terminal import finished, output_is_ours, say
+from gainstage.cli._terminal import note, output_is_ours, say
 
 if TYPE_CHECKING:
     from gainstage.check import Baseline, Report
@@ -91,12 +91,12 @@ def check(
             write_weights(output, subject.model)
         details = details_for("text" if diff or statistics else style, report, subject, target, seed)
     if diff:
-        say(finished(changes) or "No finding has a fix that changes the plan.")
+        say(changes or "No finding has a fix that changes the plan.")
     else:
         verbose = click.get_current_context().meta.get(VERBOSE, False)
         show(report, style, details, verbose=verbose, statistics=statistics, file=output_file)
     if fix:
-        click.echo(_what_fix_did(len(laws), found, len(report.findings), output), err=True)
+        note(_what_fix_did(len(laws), found, len(report.findings), output))
     if write_baseline is not None:
         _write_baseline(report, write_baseline)
     accepted = report.ok or exit_zero or write_baseline is not None
@@ -105,9 +105,9 @@ def check(
 
 def _what_fix_did(changed: int, before: int, after: int, output: Path | None) -> str:
     if not changed:
-        return "gainstage: nothing to fix in the weights, so nothing was written"
+        return "nothing to fix in the weights, so nothing was written"
     return (
-        f"gainstage: {changed} parameter{'s' * (changed != 1)} changed, {before} findings before, {after} after\n"
+        f"{changed} parameter{'s' * (changed != 1)} changed, {before} findings before, {after} after\n"
         f"gainstage: wrote {output}"
     )
 
@@ -149,7 +149,7 @@ def _write_baseline(report: "Report", path: Path) -> None:
 
     write_text(path, Baseline.of(report).to_json())
     number = len(report.findings) + len(report.known or ())
-    click.echo(f"gainstage: wrote {path}: {number} finding{'s' * (number != 1)}, known from now on", err=True)
+    note(f"wrote {path}: {number} finding{'s' * (number != 1)}, known from now on")
 
 
 def _codes(given: Sequence[str], option: str) -> tuple[str, ...]:

@@ -1,17 +1,18 @@
 """`gainstage compare`: does a choice matter here? Arms × seeds, trained and compared fairly."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gainstage.cli._errors import INTERRUPTED, VERBOSE, CannotRun, explain
+from gainstage.cli._errors import VERBOSE, CannotRun, explain
 from gainstage.cli._files import write_text
 from gainstage.cli._options import output_format, verbose
 from gainstage.cli._report import can_draw
 from gainstage.cli._study import Tally, default_store, executor_of, shown, study_from
-from gainstage.cli._terminal import output_is_ours, say, wants_color
+from gainstage.cli._terminal import note, output_is_ours, say, wants_color
 
 if TYPE_CHECKING:
     from gainstage.report.study import StudyDetails
@@ -83,7 +84,7 @@ def compare(
         tally = Tally(len(study.arms) * len(study.seed_list))
         results = _run(study, where, kind, workers, tally)
     if tally.known:
-        click.echo(f"gainstage: {tally.known} of {tally.total} trials were known from {where}", err=True)
+        note(f"{tally.known} of {tally.total} trials were known from {where}")
     _show(results, style, _details(results, title, where, tally, claims=file is None), output_file)
 
 
@@ -97,17 +98,21 @@ def _run(study: "Study", where: Path, kind: str, workers: int | None, tally: Tal
     """Run the study; where it ends early, say what is kept."""
     from gainstage.errors import GainstageError
     from gainstage.study import Store
+    from gainstage.study._store import DamagedTrials
 
     def kept() -> str:
         return f"Kept {tally.done} of {tally.total} trials in {where}; the same command goes on from there."
 
-    with Store(where) as store:
+    with Store(where) as store, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedTrials)  # told below, with their number
         try:
             with executor_of(kind, workers) as executor, shown(tally) as told:
-                return study.run(executor=executor, store=store, on_done=[told])
+                results = study.run(executor=executor, store=store, on_done=[told])
+            if store.damaged:
+                note(f"{store.damaged} of the trials in {where} were damaged, and were computed anew")
+            return results
         except KeyboardInterrupt:
-            click.echo(f"\ngainstage: interrupted. {kept()}", err=True)
-            click.get_current_context().exit(INTERRUPTED)
+            raise KeyboardInterrupt(f"interrupted. {kept()}") from None
         except Exception as error:
             if not tally.done:
                 raise
@@ -135,10 +140,10 @@ def _show(results: "Results", style: str, details: "StudyDetails", file: Path | 
     else:
         page = write_study(results, style, details)
     if file is None:
-        say(page.rstrip("\n"))
+        say(page, styled=True)
         return
     write_text(file, page)
-    click.echo(f"gainstage: wrote {file}", err=True)
+    note(f"wrote {file}")
 
 
 def _can_write(path: Path | None) -> None:

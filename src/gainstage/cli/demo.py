@@ -9,7 +9,7 @@ import click
 
 from gainstage.cli._options import verbose
 from gainstage.cli._reasons import reasons
-from gainstage.cli._terminal import finished, output_is_ours, say, speaks_unicode, wants_color
+from gainstage.cli._terminal import output_is_ours, say, speaks_unicode, wants_color
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +87,7 @@ def _check(model: "nn.Module", data: "Digits", seed: int) -> None:
 
     with output_is_ours():
         report = gs.check(model, data.x[:SEEN], target=data.y[:SEEN], loss=cross_entropy, seed=seed)
-    say(text(report, color=wants_color(), places=PLACES).rstrip("\n"))
+    say(text(report, color=wants_color(), places=PLACES), styled=True)
 
 
 def _plan(model: "nn.Module", data: "Digits", seed: int) -> None:
@@ -95,7 +95,7 @@ def _plan(model: "nn.Module", data: "Digits", seed: int) -> None:
     from gainstage.report import fold
 
     plan = gs.initialize(model, data.x[:SEEN], seed=seed)
-    say(f"{fold(finished(plan.table()))}\n\n{finished(reasons(plan))}")
+    say(f"{fold(plan.table())}\n\n{reasons(plan)}")
 
 
 def _train(models: "dict[str, nn.Module]", data: "Digits", seed: int) -> None:
@@ -134,4 +134,4 @@ def _fit(name: str, model: "nn.Module", data: "Digits", seed: int) -> "Fit":
 
 def _heading(number: str, title: str) -> None:
     say()
-    say(click.style(f"{number}. {title}", bold=True))
+    say(click.style(f"{number}. {title}", bold=True), styled=True)

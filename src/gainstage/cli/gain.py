@@ -3,7 +3,7 @@
 import click
 
 from gainstage.cli._options import verbose
-from gainstage.cli._terminal import finished, say
+from gainstage.cli._terminal import say
 
 
 @click.command()
@@ -26,7 +26,7 @@ def gain(activations: tuple[str, ...]) -> None:
     say(f"{'activation':<{wide}}  {'gain':>8}  {'kept':>8}  {'torch':>8}")
     for name, exact, torch_gain in rows:
         torchs = "-" if torch_gain is None else f"{torch_gain:.4f}"
-        say(finished(f"{name:<{wide}}  {exact:>8.4f}  {1 / exact**2:>8.4f}  {torchs:>8}"))
+        say(f"{name:<{wide}}  {exact:>8.4f}  {1 / exact**2:>8.4f}  {torchs:>8}")
     say()
     say("kept: mean square after / before.  torch: calculate_gain; - where it has none.")
 

@@ -8,7 +8,7 @@ import click
 
 from gainstage.cli._errors import CannotRun, did_you_mean
 from gainstage.cli._options import output_format, verbose
-from gainstage.cli._terminal import finished, say, speaks_unicode, wants_color
+from gainstage.cli._terminal import say, speaks_unicode, wants_color
 
 if TYPE_CHECKING:
     from gainstage.check import Rule
@@ -39,7 +39,7 @@ def rule(code: str | None, every: bool, style: str) -> None:
         for r in chosen:
             print_markdown(_page(r, "`"))
     else:
-        say(finished("\n\n".join(_page(r) for r in chosen)))
+        say("\n\n".join(_page(r) for r in chosen))
 
 
 def _find(word: str, rules: Mapping[str, "Rule"]) -> "Rule":

@@ -12,6 +12,7 @@ Fans(fan_in=128, fan_out=256)
 
 from ._attention import mimetic as mimetic
 from ._blocks import blocks as blocks
+from ._check import check_fillable as check_fillable
 from ._classical import glorot_normal as glorot_normal
 from ._classical import glorot_uniform as glorot_uniform
 from ._classical import he_normal as he_normal
@@ -78,7 +79,6 @@ from ._inplace import zero_ as zero_
 from ._inplace import zeros_ as zeros_
 from ._law import Law as Law
 from ._law import law as law
-from ._law import law_from_json as law_from_json
 from ._orthogonal import delta_orthogonal as delta_orthogonal
 from ._orthogonal import mirrored as mirrored
 from ._orthogonal import orthogonal as orthogonal
@@ -94,5 +94,6 @@ from ._pointwise import zeros as zeros
 from ._quadrature import gaussian_mean as gaussian_mean
 from ._quadrature import gaussian_product_mean as gaussian_product_mean
 from ._scaling import variance_scaling as variance_scaling
+from ._stored import law_from_json as law_from_json
 from ._truncated import trunc_normal as trunc_normal
 from ._truncated import truncated_normal as truncated_normal

@@ -1,13 +1,17 @@
 """Mimetic initialization: attention that starts as trained attention looks."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from gainstage._memory import array_over
+
 from ._errors import CannotFill
 from ._fans import Fans
-from ._law import Law, Shape, kind, named, number
+from ._law import Law, Shape, kind, named
+from ._numbers import number, shown, whole
 from ._pointwise import Normal
 from ._stream import Stream
 from ._write import draw
@@ -27,32 +31,35 @@ class Mimetic(Law):
     beta: float = 0.7
 
     def __post_init__(self) -> None:
-        if self.part not in _PARTS:
-            raise CannotFill(f"mimetic(part) is one of 'q', 'k', 'v', 'o'; got {self.part!r}.")
-        if not self.pair:
+        if not isinstance(self.part, str) or self.part not in _PARTS:
+            raise CannotFill(f"mimetic(part) is one of 'q', 'k', 'v', 'o'; got {shown(self.part)}.")
+        if not isinstance(self.pair, str) or not self.pair:
             raise CannotFill("mimetic needs pair=, the name of the layer whose q and k (v and o) belong together.")
-        number("the alpha of mimetic()", self.alpha)
+        whole("the heads of mimetic()", self.heads)
+        number("the alpha of mimetic()", self.alpha, low=0)
         number("the beta of mimetic()", self.beta)
 
     def check(self, shape: Shape, fans: Fans | None = None) -> None:
         super().check(shape, fans)
-        if len(shape) != 2 or shape[0] != shape[1] or self.heads < 1 or shape[0] % self.heads:
+        if len(shape) != 2 or shape[0] != shape[1] or shape[0] % self.heads:
             raise CannotFill(
                 f"{self} fills square projections whose width {self.heads} heads divide; got shape {tuple(shape)}. For "
                 "packed weights write init.blocks((init.mimetic('q', ...), init.mimetic('k', ...), ...))."
             )
 
     def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
-        width = shape[0]
-        shared = Stream(stream.seed, self.pair)
+        width, shared = shape[0], Stream(stream.seed, self.pair)
+        out = torch.empty(width, width, dtype=torch.float32, device="cpu")
+        memory = array_over(out)
         if self.part in "vo":  # W_o W_v = alpha Z - beta I
-            u, root, vt = _factor(shared.part("vo"), width, self.alpha, -self.beta)
-            return u * root if self.part == "o" else root[:, None] * vt
-        rank, rows = width // self.heads, []
+            left, right = _halves(shared.part("vo"), width, width, self.alpha, -self.beta)
+            memory[:] = left if self.part == "o" else right
+            return out
+        rank = width // self.heads
         for head in range(self.heads):  # W_q' W_k = alpha Z + beta I, as near as the rank of a head allows
-            u, root, vt = _factor(shared.part("qk").part(head), width, self.alpha, self.beta)
-            rows.append(root[:rank, None] * (u.t() if self.part == "q" else vt)[:rank])
-        return torch.cat(rows)
+            left, right = _halves(shared.part("qk").part(head), width, rank, self.alpha, self.beta)
+            memory[head * rank : (head + 1) * rank] = left.T if self.part == "q" else right
+        return out
 
 
 @named
@@ -65,6 +72,10 @@ def mimetic(part: str, heads: int = 1, *, pair: str, alpha: float | None = None,
     Each product is factored by a singular value decomposition, shared evenly between its two sides; for a head, the
     leading $d / \text{heads}$ singular values are kept. The two sides must know of each other, so both draw from the
     stream of `pair` (with the seed of `fill_`) and not from their own names.
+
+    The decomposition is gainstage's own, in sums of fixed order, so that the bits depend on the seed, `pair`, the shape
+    and these arguments alone (version 2; version 1 used LAPACK, whose signs and last digits depend on the processor).
+    It takes about three times as long as LAPACK's: 0.3 s for a width of 768, for each head and each of the two sides.
 
     Args:
         part: `"q"`, `"k"`, `"v"` or `"o"`.
@@ -90,11 +101,15 @@ def mimetic(part: str, heads: int = 1, *, pair: str, alpha: float | None = None,
         Trockman & Kolter, *Mimetic Initialization of Self-Attention Layers*, ICML 2023.
     """
     default = 0.7 if part in ("q", "k") else 0.4
-    return Mimetic(part, heads, pair, default if alpha is None else alpha, default if beta is None else beta)
+    heads = whole("the heads of mimetic()", heads)
+    alpha = default if alpha is None else number("the alpha of mimetic()", alpha, low=0)
+    return Mimetic(part, heads, pair, alpha, default if beta is None else number("the beta of mimetic()", beta))
 
 
-def _factor(stream: Stream, width: int, alpha: float, beta: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Left vectors, square roots of the singular values and right vectors of alpha Z + beta I."""
+def _halves(stream: Stream, width: int, rank: int, alpha: float, beta: float) -> tuple[Any, Any]:
+    """The two sides of alpha Z + beta I, of its `rank` largest singular values."""
+    from ._halves_cpu import halves  # numba is loaded when the first matrix is made
+
     z = draw(Normal(0.0, alpha / width**0.5).recipe(), stream, (width, width))
-    u, s, vt = torch.linalg.svd(z + beta * torch.eye(width, dtype=torch.float32, device="cpu"))
-    return u, s.sqrt(), vt
+    z.diagonal().add_(beta)
+    return halves(array_over(z), rank)

@@ -1,11 +1,19 @@
 """Packed parameters: several weights in one tensor."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from ._errors import CannotFill
 from ._fans import Fans
 from ._law import Law, Shape, kind, named
+from ._numbers import shown, whole
+from ._stream import Stream
+from ._write import draw
+
+_MOST_AXES = 64
 
 
 @kind("blocks")
@@ -17,10 +25,11 @@ class Blocks(Law):
     dim: int = 0
 
     def __post_init__(self) -> None:
-        if not self.laws or not all(isinstance(law, Law) for law in self.laws):
+        if not isinstance(self.laws, tuple) or not self.laws or not all(isinstance(law, Law) for law in self.laws):
             raise CannotFill(
-                f"blocks(laws) needs a sequence of laws, as in blocks((zeros(), ones())); got {self.laws!r}."
+                f"blocks(laws) needs a sequence of laws, as in blocks((zeros(), ones())); got {shown(self.laws)}."
             )
+        whole("the dim of blocks()", self.dim, low=-_MOST_AXES)
 
     def block_shape(self, shape: Shape) -> tuple[int, ...]:
         """The shape of one block."""
@@ -39,6 +48,14 @@ class Blocks(Law):
 
     def concrete(self, shape: Shape, fans: Fans | None = None) -> Law:
         return Blocks(tuple(law.concrete(self.block_shape(shape), fans) for law in self.laws), self.dim)
+
+    def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
+        block, made = self.block_shape(shape), []
+        for i, law in enumerate(self.laws):
+            recipe = law.concrete(block, fans).recipe()
+            own = stream.part(i)
+            made.append(law.build(block, fans, own) if recipe is None else draw(recipe, own, block))
+        return torch.cat(made, self.dim)
 
     def scaled(self, factor: float) -> Law:
         return Blocks(tuple(law.scaled(factor) for law in self.laws), self.dim)
@@ -78,4 +95,5 @@ def blocks(laws: Sequence[Law], dim: int = 0) -> Law:
     References:
         Jozefowicz et al., *An Empirical Exploration of Recurrent Network Architectures*, ICML 2015 (forget bias 1).
     """
-    return Blocks(tuple(laws), dim)
+    dim = whole("the dim of blocks()", dim, low=-_MOST_AXES)
+    return Blocks(tuple(laws) if isinstance(laws, Iterable) else laws, dim)

@@ -1,11 +1,13 @@
 """The classical names: Xavier, He, LeCun."""
 
 from ._gain import gain as exact_gain
-from ._law import Law, named, number
+from ._law import Law, named
+from ._numbers import number
 from ._scaling import VarianceScaling
 
 
 def _he(a: float, mode: str, nonlinearity: str, distribution: str, label: str) -> Law:
+    a = number(f"the slope a of {label}()", a)
     squared = 2.0 / (1.0 + a * a) if nonlinearity in ("relu", "leaky_relu") else exact_gain(nonlinearity) ** 2
     if nonlinearity == "relu":
         squared = 2.0

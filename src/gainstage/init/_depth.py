@@ -3,8 +3,8 @@
 from math import sqrt
 
 from ._classical import he_normal
-from ._errors import CannotFill
-from ._law import Law, named, number
+from ._law import Law, named
+from ._numbers import number
 from ._pointwise import Normal
 
 
@@ -37,9 +37,8 @@ def scaled_normal(n_layers: int, sigma: float = 0.02) -> Law:
     References:
         Shoeybi et al., *Megatron-LM*, 2019 (`scaled_init_method_normal`).
     """
-    if n_layers < 1:
-        raise CannotFill(f"scaled_normal(n_layers) counts transformer blocks, at least 1; got {n_layers!r}.")
-    return Normal(0.0, number("sigma", sigma) / sqrt(2 * n_layers))
+    layers = number("n_layers, the number of transformer blocks,", n_layers, low=1)
+    return Normal(0.0, number("sigma", sigma) / sqrt(2 * layers))
 
 
 @named
@@ -76,6 +75,6 @@ def fixup(n_branches: int, n_weights: int = 2) -> Law:
     References:
         Zhang, Dauphin & Ma, *Fixup Initialization*, ICLR 2019, section 3.
     """
-    if n_branches < 1 or n_weights < 2:
-        raise CannotFill(f"fixup needs n_branches >= 1 and n_weights >= 2; got {n_branches!r} and {n_weights!r}.")
-    return he_normal().scaled(n_branches ** (-1 / (2 * n_weights - 2)))
+    branches = number("n_branches, the number of residual branches of fixup(),", n_branches, low=1)
+    weights = number("n_weights, the weight layers in a branch of fixup(),", n_weights, low=2)
+    return he_normal().scaled(branches ** (-1 / (2 * weights - 2)))

@@ -1,11 +1,14 @@
 """Fans: how many numbers a weight sums over, forwards and backwards, as the weight is *used*."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ._errors import CannotFill
+from ._numbers import shown, whole
 
 Axes = int | tuple[int, ...]
 
@@ -77,7 +80,7 @@ def fans(
     """
     if isinstance(weight, nn.Module):
         return _of_module(weight)
-    shape = tuple(weight.shape) if isinstance(weight, Tensor) else tuple(weight)
+    shape = _shape(weight)
     if len(shape) < 2:
         raise CannotFill(
             f"fans need an output and an input axis, so at least 2 dimensions; got shape {shape}. A bias or a "
@@ -86,12 +89,23 @@ def fans(
         )
     if in_axes is not None or out_axes is not None or batch_axes != ():
         return _of_axes(shape, in_axes, out_axes, batch_axes)
-    strides = (stride,) * len(shape[2:]) if isinstance(stride, int) else tuple(stride)
+    groups = whole("groups", groups)
+    strides = stride if isinstance(stride, tuple | list) else (stride,) * len(shape[2:])
     taps = prod(shape[2:])
-    reached = taps / prod(strides)
+    reached = taps / prod(whole("stride", s) for s in strides)
     if transposed:
         return Fans(_whole(shape[0] // groups * reached), shape[1] * taps)
     return Fans(shape[1] * taps, _whole(shape[0] // groups * reached))
+
+
+def _shape(weight: Tensor | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(weight, Tensor):
+        if is_lazy(weight):
+            raise CannotFill("a lazy weight has no shape yet, so no fans. Run the model once on an example, then ask.")
+        return tuple(weight.shape)
+    if not isinstance(weight, Sequence) or isinstance(weight, str):
+        raise CannotFill(f"fans are those of a tensor, a shape or a module; got {shown(weight)}.")
+    return tuple(whole("a size in the shape", n, low=0) for n in weight)
 
 
 def _of_axes(shape: tuple[int, ...], in_axes: Axes | None, out_axes: Axes | None, batch_axes: Axes) -> Fans:
@@ -106,15 +120,16 @@ def _of_axes(shape: tuple[int, ...], in_axes: Axes | None, out_axes: Axes | None
 
 
 def _axes(axes: Axes | None, ndim: int) -> tuple[int, ...]:
-    given = () if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    given = () if axes is None else tuple(axes) if isinstance(axes, tuple | list) else (axes,)
     for axis in given:
+        whole("an axis", axis, low=-ndim)
         if not -ndim <= axis < ndim:
             raise CannotFill(f"a weight of {ndim} dimensions has no axis {axis}; write {-ndim} to {ndim - 1}.")
     return tuple(axis % ndim for axis in given)
 
 
 def _of_module(module: nn.Module) -> Fans:
-    if isinstance(module, nn.modules.conv._ConvNd):
+    if isinstance(module, nn.modules.conv._ConvNd) and not is_lazy(module.weight):
         shape = tuple(module.weight.shape)
         return fans(shape, stride=module.stride, groups=module.groups, transposed=module.transposed)
     if isinstance(module, nn.Bilinear):  # y_o = sum_ij x_i W_oij x'_j: a sum over pairs
@@ -126,7 +141,7 @@ def _of_module(module: nn.Module) -> Fans:
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
         return Fans(module.hidden_size, module.hidden_size)
     weight = getattr(module, "weight", None)
-    if isinstance(weight, Tensor) and weight.dim() >= 2:
+    if isinstance(weight, Tensor) and (is_lazy(weight) or weight.dim() >= 2):
         return fans(weight)
     raise CannotFill(
         f"{type(module).__name__} is not a module whose fans are known; pass its weight and say which axes are summed, "

@@ -1,34 +1,40 @@
 """`fill_` and `sample`: a law, a seed and a name give the same numbers everywhere."""
 
 from collections.abc import Iterable, Sequence
+from operator import index
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gainstage._memory import array_over
+
 from ._blocks import Blocks
+from ._check import prepared
 from ._errors import CannotFill
 from ._fans import Fans
 from ._law import Law
-from ._law import law as law_named
+from ._numbers import shown, whole
 from ._stream import Stream
 from ._write import write_
+
+_SEED_BITS = 4096
 
 
 def fill_(tensor: Tensor, law: Law | str, *, seed: int = 0, name: str, fans: Fans | None = None) -> Tensor:
     """Fill a tensor in place by a law, with the keyed stream of a parameter.
 
     Element `i` (in row-major order of the whole parameter) is a pure function of `(seed, name, i)` and the law: the
-    same bits on any device, in any number of threads, in any order of parameters, in any shard. float16 and bfloat16
-    get the float32 number rounded to nearest, float64 gets it as it is.
+    same bits on any device and processor, in any number of threads, in any order of parameters, in any shard. float16,
+    bfloat16 and float8 get the float32 number rounded to nearest, float64 gets it as it is.
 
     A `DTensor` makes its own shard only (fans come from the global shape); orthogonal laws and other patterns are made
     whole, one parameter at a time, and cut.
 
     Args:
-        tensor: of any floating type, layout and device. On the meta device only the checks are made.
+        tensor: of any floating type, strides and device. On the meta device only the checks are made.
         law: what to draw, or the name of a law.
-        seed: any integer.
+        seed: any integer (of up to 4096 bits).
         name: of the parameter; two parameters of one name and seed get the same numbers.
         fans: of the weight as it is used, where the shape does not tell (transposed, grouped, packed); default: those
             of the shape in torch's convention.
@@ -49,14 +55,17 @@ def fill_(tensor: Tensor, law: Law | str, *, seed: int = 0, name: str, fans: Fan
     References:
         Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011 (Philox).
     """
-    law = law_named(law) if isinstance(law, str) else law
-    _check(tensor, law, name, fans)
-    with torch.no_grad():
+    concrete, recipe = prepared(tensor, law, name, fans)
+    stream, tracked = Stream(_seed(seed), name), not tensor.is_inference()
+    with torch.no_grad() if tracked else torch.inference_mode():
         local, offset = local_box(tensor.detach(), name)
         if local.is_meta:
             return tensor
-        _fill_box(local, law, fans, Stream(int(seed), name), tuple(tensor.shape), offset)
-    if not tensor.is_inference():
+        if recipe is not None:
+            write_(local, recipe, stream, tensor.shape, offset)
+        else:
+            _fill_box(local, concrete, fans, stream, tuple(tensor.shape), offset)
+    if tracked:
         torch.autograd.graph.increment_version(tensor)
     return tensor
 
@@ -81,16 +90,23 @@ def fill_all_(
         [0.0, 0.0, 0.0]
     """
     checked: dict[str, tuple[Tensor, Law, Fans | None]] = {}
-    for name, tensor, law, *rest in items:
+    for item in items:
+        if not isinstance(item, tuple | list) or len(item) not in (3, 4):
+            raise CannotFill(
+                "fill_all_ takes (name, tensor, law) or (name, tensor, law, fans) for each parameter; got "
+                f"{shown(item)}."
+            )
+        name, tensor, law, *rest = item
         fans = rest[0] if rest else None
+        prepared(tensor, law, name, fans)
         if name in checked and checked[name][0] is not tensor:
             raise CannotFill(
-                f"the name {name!r} is used twice, for shapes {tuple(checked[name][0].shape)} and "
+                f"the name {shown(name)} is used twice, for shapes {tuple(checked[name][0].shape)} and "
                 f"{tuple(tensor.shape)}; both would get the same random numbers. Give every parameter its own name, as "
                 "model.named_parameters() does."
             )
-        _check(tensor, law, name, fans)
         checked[name] = (tensor, law, fans)
+    _seed(seed)
     for name, (tensor, law, fans) in checked.items():
         fill_(tensor, law, seed=seed, name=name, fans=fans)
 
@@ -127,30 +143,31 @@ def sample(
     """
     import numpy as np
 
-    if not np.issubdtype(np.dtype(dtype), np.floating):
-        raise CannotFill(f"sample draws floating-point numbers; dtype is {dtype!r}. Write dtype='float32'.")
-    tensor = fill_(torch.empty(tuple(shape), dtype=torch.float32, device="cpu"), law, seed=seed, name=name, fans=fans)
-    return tensor.numpy().astype(dtype, copy=False)
+    try:
+        wanted = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError):  # NumPy reads a text as a little language
+        wanted = None
+    if wanted is None or not np.issubdtype(wanted, np.floating):
+        raise CannotFill(f"sample draws floating-point numbers; dtype is {shown(dtype)}. Write dtype='float32'.")
+    try:
+        sizes = tuple(whole("a size in the shape of sample()", n, low=0) for n in shape)
+    except TypeError:
+        raise CannotFill(f"the shape of sample() is a sequence of sizes, as in (3, 4); got {shown(shape)}.") from None
+    try:
+        tensor = torch.empty(sizes, dtype=torch.float32, device="cpu")
+    except RuntimeError as error:
+        raise CannotFill(f"an array of shape {sizes} does not fit into memory ({error}).") from None
+    return array_over(fill_(tensor, law, seed=seed, name=name, fans=fans)).astype(wanted, copy=False)
 
 
-def _check(tensor: Tensor, law: Law, name: str, fans: Fans | None) -> None:
-    """Everything that can be wrong, before anything is written."""
-    if not isinstance(name, str):
-        raise CannotFill(f"the name of a parameter is a text, which keys its random numbers; got {name!r}.")
-    if not tensor.dtype.is_floating_point:
-        raise CannotFill(
-            f"{law} fills floating-point tensors; {name!r} is {tensor.dtype}. Fill a float tensor and convert it, or "
-            "leave it out."
-        )
-    if tensor.layout is not torch.strided:
-        raise CannotFill(
-            f"{law} fills dense tensors; {name!r} has layout {tensor.layout}. Fill a dense one, then convert it."
-        )
-    law.check(tuple(tensor.shape), fans)
-    if not tensor.is_contiguous() and any(n > 1 and s == 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True)):
-        raise CannotFill(
-            f"{name!r} is an expanded view: several of its elements share memory. Call .contiguous() first."
-        )
+def _seed(seed: int) -> int:
+    try:
+        number = index(seed)
+    except TypeError:
+        raise CannotFill(f"seed is an integer, which keys all random numbers; got {shown(seed)}.") from None
+    if number.bit_length() > _SEED_BITS:
+        raise CannotFill(f"seed is an integer of up to {_SEED_BITS} bits; got one of {number.bit_length()}.")
+    return number
 
 
 def local_box(tensor: Tensor, name: str) -> tuple[Tensor, tuple[int, ...]]:

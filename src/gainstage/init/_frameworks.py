@@ -1,6 +1,7 @@
 """What other frameworks do, and what they mean by a name."""
 
-from ._law import Law, named, number
+from ._law import Law, named
+from ._numbers import number
 from ._scaling import VarianceScaling
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._errors import NotElementwise, UnknownLaw
+from ._numbers import shown, spread
 from ._quadrature import Activation, apply, gaussian_mean
 
 _LINEAR = ("linear", "identity", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d")
@@ -59,6 +60,7 @@ def gain(activation: str | Activation, *, mean_square: float = 1.0) -> float:
     Raises:
         NotElementwise: `activation` mixes entries (softmax, GLU), is random (dropout, RReLU), or is zero everywhere.
         UnknownLaw: no activation of that name.
+        CannotFill: a mean square below 0.
 
     Example:
         >>> round(gain("relu"), 4), round(gain("gelu"), 4), round(gain(lambda x: x), 4)
@@ -68,6 +70,7 @@ def gain(activation: str | Activation, *, mean_square: float = 1.0) -> float:
         He et al., *Delving Deep into Rectifiers*, ICCV 2015, eq. 10 (ReLU).
         Brock et al., *Characterizing signal propagation*, ICLR 2021, section 4 (the same for any activation).
     """
+    mean_square = spread("the mean_square of gain()", mean_square)
     if isinstance(activation, str):
         return _named_gain(activation, mean_square)
     return _gain(activation, mean_square)
@@ -144,6 +147,8 @@ def activation(name: str) -> Activation:
         >>> activation("relu")(torch.tensor([-1.0, 2.0]))
         tensor([0., 2.])
     """
+    if not isinstance(name, str):
+        raise UnknownLaw(f"the name of an activation is a text, as in 'gelu'; got {shown(name)}.")
     key = name.lower().replace("-", "_")
     key = _ALIASES.get(key, key)
     if key in _LINEAR:
@@ -156,9 +161,11 @@ def activation(name: str) -> Activation:
         return getattr(torch, key)  # type: ignore[no-any-return]
     if key in _NAMES:
         return getattr(F, key)  # type: ignore[no-any-return]
-    near = get_close_matches(key, [*_NAMES, *_ALIASES, "identity", "sin"], n=1)
+    near = get_close_matches(key[:80], [*_NAMES, *_ALIASES, "identity", "sin"], n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_NAMES)}."
-    raise UnknownLaw(f"no activation is called {name!r}. {hint} Any elementwise function of a tensor will do as well.")
+    raise UnknownLaw(
+        f"no activation is called {shown(name)}. {hint} Any elementwise function of a tensor will do as well."
+    )
 
 
 def _identity(z: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from math import isfinite, prod
+from inspect import Parameter, signature
+from math import inf, isfinite, prod
 from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from ._errors import CannotFill, UnknownLaw
 from ._fans import Fans
 from ._fans import fans as fans_of
+from ._numbers import number, shown
 from ._reference import Recipe
 from ._stream import Stream
 
@@ -102,72 +104,35 @@ def law(name: str, **arguments: Any) -> Law:
         The law, a value.
 
     Raises:
-        UnknownLaw: no such law; the message suggests the nearest.
+        UnknownLaw: no such law, and the message suggests the nearest; or it does not take these arguments.
 
     Example:
         >>> str(law("normal", std=0.02))
         'normal(std=0.02)'
     """
-    key = name.rstrip("_").lower()
+    key = name.rstrip("_").lower() if isinstance(name, str) else ""
     if key not in _NAMED:
-        near = get_close_matches(key, _NAMED, n=1, cutoff=0.5)
+        near = get_close_matches(key[:80], _NAMED, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(_NAMED))}."
-        raise UnknownLaw(f"no law is called {name!r}. {hint}")
-    return _NAMED[key](**arguments)
-
-
-def law_from_json(data: dict[str, Any]) -> Law:
-    """The law that `to_json` described.
-
-    Args:
-        data: a dictionary with the key `"law"`.
-
-    Returns:
-        A law equal to the one that was stored.
-
-    Raises:
-        UnknownLaw: the dictionary names no law, or arguments that this law does not take.
-
-    Example:
-        >>> law_from_json({"law": "normal", "mean": 0.0, "std": 0.02}) == law("normal", std=0.02)
-        True
-    """
-    values = dict(data)
-    key = values.pop("law", None)
-    if key not in _KINDS:
-        if key in _NAMED:
-            return law(key, **values)
-        near = get_close_matches(str(key), _KINDS, n=1)
-        raise UnknownLaw(f"no stored law is called {key!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        raise UnknownLaw(f"no law is called {shown(name)}. {hint}")
+    function = _NAMED[key]
     try:
-        return _KINDS[key](**{k: _parsed(v) for k, v in values.items()})
+        signature(function).bind(**arguments)
     except TypeError as error:
-        raise UnknownLaw(f"the stored law {key!r} does not have these arguments: {error}") from error
-
-
-def number(what: str, value: float, low: float | None = None, above: float | None = None) -> float:
-    """`value` as a finite float, at least `low` or more than `above`, or an error that names `what`."""
-    try:
-        x = float(value)
-    except (TypeError, ValueError):
-        raise CannotFill(f"{what} must be a number; got {value!r}.") from None
-    if not isfinite(x) or (low is not None and x < low) or (above is not None and x <= above):
-        wanted = (
-            "finite"
-            if low is None and above is None
-            else f"at least {low:g}"
-            if low is not None
-            else f"above {above:g}"
-        )
-        raise CannotFill(f"{what} must be {wanted}; got {value!r}.")
-    return x
+        raise UnknownLaw(f"{key}{signature(function).replace(return_annotation=Parameter.empty)}: {error}.") from None
+    return function(**arguments)
 
 
 def usable_fans(law: Law, shape: Shape, fans: Fans | None) -> Fans:
     """The fans that were given, or those of the shape; both at least a bit above 0."""
-    found = Fans(*fans) if fans is not None else fans_of(tuple(shape))
-    if not (found.fan_in > 0 and found.fan_out > 0):
-        raise CannotFill(f"{law} divides by the fans, which must be above 0; got {found} for shape {tuple(shape)}.")
+    try:
+        found = fans_of(tuple(shape)) if fans is None else Fans(*map(float, fans))
+    except (TypeError, ValueError, OverflowError):
+        raise CannotFill(f"fans are two numbers, as in init.Fans(64, 128); got {shown(fans)}.") from None
+    if not (0 < found.fan_in < inf and 0 < found.fan_out < inf):
+        raise CannotFill(
+            f"{law} divides by the fans, which must be finite and above 0; got {found} for shape {tuple(shape)}."
+        )
     return found
 
 
@@ -177,14 +142,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not isfinite(value):  # JSON has no infinity
         return str(value)
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
-
-
-def _parsed(value: Any) -> Any:
-    if isinstance(value, dict) and "law" in value:
-        return law_from_json(value)
-    if value in ("inf", "-inf"):
-        return float(value)
-    return tuple(_parsed(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def _short(value: Any) -> str:
@@ -200,6 +157,9 @@ class Scaled(Law):
 
     of: Law
     factor: float
+
+    def __post_init__(self) -> None:
+        number("the factor of a scaled law", self.factor)
 
     @property
     def name(self) -> str:

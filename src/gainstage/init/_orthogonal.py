@@ -9,7 +9,8 @@ from torch import Tensor
 from ._errors import CannotFill
 from ._fans import Fans
 from ._haar import haar
-from ._law import Law, Shape, kind, named, number
+from ._law import Law, Shape, kind, named, usable_fans
+from ._numbers import number, shown, whole
 from ._stream import Stream
 
 _SCALES = ("singular", "fan_in")
@@ -33,13 +34,15 @@ class Orthogonal(Law):
             raise CannotFill(
                 f"{self} needs at least 2 dimensions; got shape {tuple(shape)}. Write init.zeros() for a bias."
             )
+        if fans is not None:
+            usable_fans(self, shape, fans)
         _divisible(self, shape, self.heads, "heads")
 
     def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
         rows, columns = shape[0] // self.heads, prod(shape[1:])
         factor = self.gain
         if self.scale == "fan_in":
-            factor *= sqrt(max(rows, columns) / (fans.fan_in if fans else columns))
+            factor *= sqrt(max(rows, columns) / (usable_fans(self, shape, fans).fan_in if fans else columns))
         parts = [haar(rows, columns, s) for s in _streams(stream, self.heads)]
         return torch.cat(parts).mul_(factor).view(tuple(shape))
 
@@ -89,6 +92,9 @@ class Mirrored(Law):
 
     def __post_init__(self) -> None:
         number("the gain of mirrored()", self.gain)
+        for side in (self.rows, self.columns):
+            if not isinstance(side, bool):
+                raise CannotFill(f"rows and columns of mirrored() are True or False; got {shown(side)}.")
         if not (self.rows or self.columns):
             raise CannotFill(
                 "mirrored(rows=False, columns=False) mirrors nothing; write init.orthogonal(gain, scale='fan_in')."
@@ -135,7 +141,8 @@ def orthogonal(gain: float = 1.0, scale: str = "singular", heads: int = 1) -> La
 
     Returns:
         The law. Under sharding every rank makes the whole matrix and keeps its part: $O(R C \min(R, C))$ operations and
-        about three matrices of memory, for this one parameter at a time.
+        about three matrices of memory, for this one parameter at a time. The ranks may be of different processors: the
+        sums have a fixed order, and the bits depend on the seed, the name and the shape alone.
 
     Raises:
         CannotFill: when filling: fewer than 2 dimensions, or a first axis that `heads` does not divide.
@@ -148,7 +155,7 @@ def orthogonal(gain: float = 1.0, scale: str = "singular", heads: int = 1) -> La
         Saxe, McClelland & Ganguli, *Exact solutions to the nonlinear dynamics of learning in deep linear neural
         networks*, ICLR 2014.
     """
-    return Orthogonal(number("gain", gain), scale, heads)
+    return Orthogonal(number("gain", gain), scale, whole("heads of orthogonal()", heads))
 
 
 @named
@@ -177,7 +184,7 @@ def delta_orthogonal(gain: float = 1.0, scale: str = "singular", groups: int = 1
     References:
         Xiao et al., *Dynamical Isometry and a Mean Field Theory of CNNs*, ICML 2018, algorithm 1.
     """
-    return DeltaOrthogonal(number("gain", gain), scale, groups)
+    return DeltaOrthogonal(number("gain", gain), scale, whole("groups of delta_orthogonal()", groups))
 
 
 @named
@@ -211,7 +218,7 @@ def mirrored(gain: float = 1.0, rows: bool = True, columns: bool = True) -> Law:
         Balduzzi et al., *The Shattered Gradients Problem*, ICML 2017, section 4 (looks-linear).
         Zagoruyko & Komodakis, *DiracNets*, 2017.
     """
-    return Mirrored(number("gain", gain), bool(rows), bool(columns))
+    return Mirrored(number("gain", gain), rows, columns)
 
 
 def at_centre(matrix: Tensor, shape: Shape) -> Tensor:
@@ -232,12 +239,11 @@ def _streams(stream: Stream, parts: int) -> list[Stream]:
 
 def _check_orthogonal(law: Law, gain: float, scale: str, parts: int, what: str) -> None:
     number(f"the gain of {law.kind}()", gain)
-    if scale not in _SCALES:
+    if not isinstance(scale, str) or scale not in _SCALES:
         raise CannotFill(
-            f'scale of {law.kind}() is "singular" (torch) or "fan_in" (keeps the mean square); got {scale!r}.'
+            f'scale of {law.kind}() is "singular" (torch) or "fan_in" (keeps the mean square); got {shown(scale)}.'
         )
-    if parts < 1:
-        raise CannotFill(f"{what} of {law.kind}() must be at least 1; got {parts}.")
+    whole(f"{what} of {law.kind}()", parts)
 
 
 def _divisible(law: Law, shape: Shape, parts: int, what: str) -> None:

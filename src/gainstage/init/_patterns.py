@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ._errors import CannotFill
 from ._fans import Fans
-from ._law import Law, Shape, kind, named, number
+from ._law import Law, Shape, kind, named
+from ._numbers import number, whole
 from ._orthogonal import at_centre
 from ._pointwise import Normal
 from ._stream import Stream
@@ -25,10 +26,11 @@ class Identity(Law):
 
     def __post_init__(self) -> None:
         number("the gain of identity()", self.gain)
+        whole("the groups of identity()", self.groups)
 
     def check(self, shape: Shape, fans: Fans | None = None) -> None:
         super().check(shape, fans)
-        if not 2 <= len(shape) <= 5 or self.groups < 1 or shape[0] % self.groups:
+        if not 2 <= len(shape) <= 5 or shape[0] % self.groups:
             raise CannotFill(
                 f"{self} needs shape (out, in) or (out, in, *kernel) with up to 3 kernel axes and `groups` dividing "
                 f"out; got shape {tuple(shape)}."
@@ -71,7 +73,7 @@ class Sparse(Law):
 
     def __post_init__(self) -> None:
         number("the std of sparse()", self.std, low=0)
-        if not 0 <= self.sparsity <= 1:
+        if not 0 <= number("the sparsity of sparse()", self.sparsity) <= 1:
             raise CannotFill(f"the sparsity of sparse() is the share of zeros, from 0 to 1; got {self.sparsity!r}.")
 
     def check(self, shape: Shape, fans: Fans | None = None) -> None:
@@ -107,7 +109,7 @@ def identity(gain: float = 1.0, groups: int = 1) -> Law:
     References:
         Le, Jaitly & Hinton, *A Simple Way to Initialize Recurrent Networks of Rectified Linear Units*, 2015 (IRNN).
     """
-    return Identity(number("gain", gain), groups)
+    return Identity(number("gain", gain), whole("the groups of identity()", groups))
 
 
 @named
@@ -121,7 +123,7 @@ def dirac(groups: int = 1) -> Law:
     References:
         Zagoruyko & Komodakis, *DiracNets*, 2017.
     """
-    return Identity(1.0, groups)
+    return Identity(1.0, whole("the groups of dirac()", groups))
 
 
 @named

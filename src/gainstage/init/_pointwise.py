@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from math import inf, nan
 
 from ._errors import CannotFill
-from ._law import Law, kind, named, number
+from ._law import Law, kind, named
+from ._numbers import number
 from ._reference import Recipe
 
 
@@ -57,10 +58,9 @@ class Uniform(Law):
     b: float = nan
 
     def __post_init__(self) -> None:
-        if number("the lower bound of uniform()", self.a) > number("the upper bound of uniform()", self.b):
-            raise CannotFill(
-                f"uniform(a, b) needs a <= b; got a={self.a:g}, b={self.b:g}. Write uniform({self.b:g}, {self.a:g})."
-            )
+        a, b = number("the lower bound of uniform()", self.a), number("the upper bound of uniform()", self.b)
+        if a > b:
+            raise CannotFill(f"uniform(a, b) needs a <= b; got a={a:g}, b={b:g}. Write uniform({b:g}, {a:g}).")
 
     def recipe(self) -> Recipe:
         return Recipe("uniform", (self.a, self.b - self.a, self.b))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ._errors import NotElementwise
+from ._numbers import spread
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -35,12 +36,14 @@ def gaussian_mean(f: Activation, variance: float = 1.0, mean: float = 0.0) -> fl
         The mean, a Python float (may be infinite where `f` overflows).
 
     Raises:
+        CannotFill: a variance below 0.
         NotElementwise: `f` changes the shape, fails on a vector, or lets entries see each other.
 
     Example:
         >>> round(gaussian_mean(torch.relu), 6), round(gaussian_mean(torch.square, variance=4.0), 6)
         (0.398942, 4.0)
     """
+    variance = spread("the variance of gaussian_mean()", variance)
     if variance == 0.0:
         return float(apply(f, torch.tensor([mean], dtype=torch.float64, device="cpu")))
     grid = torch.arange(-_REACH, _REACH + _PANEL / 2, _PANEL, dtype=torch.float64, device="cpu")
@@ -84,12 +87,15 @@ def gaussian_product_mean(
         The mean.
 
     Raises:
+        CannotFill: a variance below 0.
         NotElementwise: as `gaussian_mean`.
 
     Example:
         >>> round(gaussian_product_mean(torch.relu, torch.relu, correlation=0.0) * 2 * pi, 6)
         1.0
     """
+    variance_f = spread("variance_f of gaussian_product_mean()", variance_f)
+    variance_g = spread("variance_g of gaussian_product_mean()", variance_g)
     if variance_f == 0.0 or variance_g == 0.0:
         return gaussian_mean(f, variance_f) * gaussian_mean(g, variance_g)
     c, s = max(-1.0, min(1.0, correlation)), sqrt(max(0.0, 1.0 - correlation * correlation))

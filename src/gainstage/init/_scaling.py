@@ -7,7 +7,8 @@ from typing import Any
 
 from ._errors import UnknownLaw
 from ._fans import Fans
-from ._law import Law, Shape, kind, law, named, number, usable_fans
+from ._law import _NAMED, Law, Shape, kind, law, named, usable_fans
+from ._numbers import number, shown
 from ._pointwise import Normal, Uniform
 from ._truncated import TruncatedNormal
 
@@ -26,6 +27,8 @@ class VarianceScaling(Law):
     label: str = field(default="variance_scaling", compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.label, str) or self.label not in _NAMED:
+            raise UnknownLaw(f"the label of a variance_scaling is the name of a law; got {shown(self.label)}.")
         number(f"the scale of {self.label}()", self.scale, low=0)
         _one_of("mode", self.mode, _MODES)
         _one_of("distribution", self.distribution, _DISTRIBUTIONS)
@@ -66,19 +69,28 @@ class VarianceScaling(Law):
     def __str__(self) -> str:
         if self.label == "variance_scaling":
             return f"variance_scaling({self.scale:.3g}, {self.mode}, {self.distribution})"
-        usual = law(self.label)
+        usual = _usual(self.label)
         if self == usual:
             return self.label
-        if isinstance(usual, VarianceScaling) and (usual.scale, usual.mode) == (1.0, self.mode):
+        if usual is not None and (usual.scale, usual.mode) == (1.0, self.mode):
             return f"{self.label}(gain={sqrt(self.scale):.3g})"
         return f"{self.label}(scale={self.scale:.3g}, {self.mode})"
 
 
+def _usual(label: str) -> VarianceScaling | None:
+    """The law of this name without arguments, if there is one in this family."""
+    try:
+        usual = law(label)
+    except UnknownLaw:  # it needs arguments
+        return None
+    return usual if isinstance(usual, VarianceScaling) else None
+
+
 def _one_of(what: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        near = get_close_matches(str(value).lower(), known, n=1)
+    if not isinstance(value, str) or value not in known:
+        near = get_close_matches(value[:80].lower(), known, n=1) if isinstance(value, str) else []
         raise UnknownLaw(
-            f"variance_scaling knows the {what}s {', '.join(known)}; got {value!r}."
+            f"variance_scaling knows the {what}s {', '.join(known)}; got {shown(value)}."
             + (f" Did you mean {near[0]!r}?" if near else "")
         )
 

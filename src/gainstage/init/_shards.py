@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ._errors import CannotFill
+from ._numbers import shown
 
 
 def local_box(tensor: Any, name: str) -> tuple[Tensor, tuple[int, ...]]:
@@ -17,11 +18,13 @@ def local_box(tensor: Any, name: str) -> tuple[Tensor, tuple[int, ...]]:
 
     if any(placement.is_partial() for placement in tensor.placements):
         raise CannotFill(
-            f"{name!r} is a DTensor of pending sums ({tensor.placements}), which no rank can fill alone. Redistribute "
-            "it to Shard or Replicate first."
+            f"{shown(name)} is a DTensor of pending sums ({tensor.placements}), which no rank can fill alone. "
+            "Redistribute it to Shard or Replicate first."
         )
     local = tensor.to_local()
     shape, offset = compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)
     if tuple(shape) != tuple(local.shape):
-        raise CannotFill(f"{name!r} has a local shard of shape {tuple(local.shape)} where {tuple(shape)} was expected.")
+        raise CannotFill(
+            f"{shown(name)} has a local shard of shape {tuple(local.shape)} where {tuple(shape)} was expected."
+        )
     return local, tuple(offset)

@@ -1,11 +1,12 @@
 """Truncated normals: torch's, and the one whose standard deviation is what was asked for."""
 
 from dataclasses import dataclass
-from math import erf, erfc, exp, isinf, nan, pi, sqrt
+from math import erf, erfc, exp, isinf, isnan, nan, pi, sqrt
 
 from ._errors import CannotFill
 from ._fans import Fans
-from ._law import Law, Shape, kind, named, number
+from ._law import Law, Shape, kind, named
+from ._numbers import number, shown
 from ._pointwise import Constant
 from ._reference import Recipe
 
@@ -26,10 +27,11 @@ class TruncNormal(Law):
     def __post_init__(self) -> None:
         number("the mean of trunc_normal()", self.mean)
         number("the std of trunc_normal()", self.std, above=0)
-        if not self.a < self.b:
+        a, b = _bound(self.a), _bound(self.b)
+        if not a < b:
             raise CannotFill(
-                f"the window of trunc_normal(mean, std, a, b) needs a < b; got a={self.a!r}, b={self.b!r}. a and b are "
-                "values, not multiples of std."
+                f"the window of trunc_normal(mean, std, a, b) needs a < b; got a={shown(self.a)}, "
+                f"b={shown(self.b)}. a and b are values, not multiples of std."
             )
         if self._half() * 2 < _LEAST_MASS * 2:
             raise CannotFill(
@@ -104,6 +106,15 @@ class TruncatedNormal(Law):
         )
 
 
+def _bound(value: float) -> float:
+    """An end of a window, which may be infinite."""
+    try:
+        x = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return number("a bound of trunc_normal()", value)
+    return x if isinf(x) else nan if isnan(x) else number("a bound of trunc_normal()", x)
+
+
 def truncated_std(cut: float) -> float:
     """The standard deviation of a standard normal cut at ± `cut`: 0.8796 for 2."""
     if cut < 0.02:  # nearly uniform on [-cut, cut]; the formula below would cancel
@@ -123,7 +134,7 @@ def trunc_normal(mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float 
         'trunc_normal(std=0.5, a=-1, b=1)'
     """
     mean, std = number("the mean of trunc_normal()", mean), number("the std of trunc_normal()", std)
-    return TruncNormal(mean, std, float(a), float(b))
+    return TruncNormal(mean, std, _bound(a), _bound(b))
 
 
 @named

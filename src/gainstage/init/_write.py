@@ -10,6 +10,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from gainstage._memory import array_over
+
 from ._reference import Recipe
 from ._stream import Stream, Words
 
@@ -35,6 +37,9 @@ def write_(target: Tensor, recipe: Recipe, stream: Stream, shape: Sequence[int],
         _write_by_slabs(target, recipe, stream, shape, offset)
         return
     words, flat, start = stream.words(), target.view(-1), 0
+    if target.shape == shape:  # all of it, as most often
+        _write_runs(flat, recipe, words, 0, 0, flat.numel())
+        return
     for base, stride, length, count in runs(shape, offset, target.shape):
         _write_runs(flat[start : start + length * count], recipe, words, base, stride, length)
         start += length * count
@@ -55,7 +60,7 @@ def runs(shape: Sequence[int], offset: Sequence[int], box: Sequence[int]) -> Ite
 
 def _write_runs(flat: Tensor, recipe: Recipe, words: Words, base: int, stride: int, length: int) -> None:
     """Regular runs into contiguous memory."""
-    if flat.device.type == "cuda":
+    if flat.is_cuda and flat.element_size() > 1:
         from ._triton import available, fill_runs
 
         if available():
@@ -63,15 +68,15 @@ def _write_runs(flat: Tensor, recipe: Recipe, words: Words, base: int, stride: i
             return
     from ._cpu import fill_runs as on_cpu
 
-    if flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.bfloat16):
-        memory = flat.numpy() if flat.dtype == torch.float32 else flat.view(torch.uint16).numpy()
-        on_cpu(memory, recipe, words, base, stride, length)
+    own = type(flat) is Tensor and flat.is_cpu and not flat.is_neg()  # a subclass may keep its numbers elsewhere
+    if own and flat.dtype in (torch.float32, torch.bfloat16):
+        on_cpu(array_over(flat), recipe, words, base, stride, length)
         return
     buffer = torch.empty(min(PIECE, flat.numel()), dtype=torch.float32, device="cpu")
     for start in range(0, flat.numel(), PIECE):
         piece = flat[start : start + PIECE]
         part = buffer[: piece.numel()]
-        on_cpu(part.numpy(), recipe, words, base, stride, length, start)
+        on_cpu(array_over(part), recipe, words, base, stride, length, start)
         piece.copy_(part)
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from gainstage.errors import GainstageError
-from gainstage.init import fill_
+from gainstage.init import check_fillable, fill_
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._plan import Plan
 from gainstage.run import all_or_nothing, named_parameters, uninterrupted
@@ -61,7 +61,7 @@ def _checked(plan: Plan, model: nn.Module) -> tuple[Work, Work]:
         single = assignment.law.concrete(tuple(tensor.shape), assignment.fans).recipe() is not None
         if assignment.transposed and not single:
             tensor = tensor.transpose(-1, -2)
-        assignment.law.check(tuple(tensor.shape), assignment.fans)
+        check_fillable(tensor, assignment.law, name=name, fans=assignment.fans)
         (pointwise if single else whole).append((name, tensor, assignment))
     return whole, pointwise
 

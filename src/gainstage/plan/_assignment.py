@@ -1,9 +1,25 @@
 """What a plan says of one parameter."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from gainstage.init import Fans, Law, law_from_json
+
+Count = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
+
+
+class Row(Struct, forbid_unknown_fields=True):
+    """A parameter as a plan's file has it."""
+
+    shape: tuple[Annotated[int, Meta(ge=0)], ...]
+    role: str
+    law: dict[str, Any] | None
+    reason: str
+    fans: tuple[Count, Count] | None
+    transposed: bool
+    level: Annotated[float, Meta(ge=0)] | None
 
 
 @dataclass(frozen=True)
@@ -38,8 +54,20 @@ class Assignment:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Assignment":
-        """The assignment that `to_json` described."""
-        law = None if data["law"] is None else law_from_json(data["law"])
-        fans = None if data["fans"] is None else Fans(*data["fans"])
-        return cls(data["role"], law, data["reason"], fans, data["transposed"], data["level"])
+    def of_row(cls, row: Row) -> "Assignment":
+        """The assignment that a plan's file describes.
+
+        Raises:
+            GainstageError: its law is none, or cannot fill a parameter of this shape.
+        """
+        law = None if row.law is None else law_from_json(row.law)
+        fans = None if row.fans is None else Fans(*row.fans)
+        made = cls(row.role, law, row.reason, fans, row.transposed, row.level)
+        if made.law is not None:
+            made.law.check(made.filled(row.shape), fans)
+            made.law.concrete(made.filled(row.shape), fans)
+        return made
+
+    def filled(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape that the law fills, of a parameter of `shape`: with the last two axes exchanged if `transposed`."""
+        return (*shape[:-2], *reversed(shape[-2:])) if self.transposed else shape

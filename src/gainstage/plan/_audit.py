@@ -6,6 +6,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor, nn
 
+from gainstage._visible import visible
 from gainstage.init import Law, fill_
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._plan import Plan
@@ -29,7 +30,7 @@ class Deviation:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.message}"
+        return visible(f"{self.name}: {self.message}")
 
 
 def audit(plan: Plan, model: nn.Module) -> tuple[Deviation, ...]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gainstage.plan._plan import Plan
 from gainstage.run import named_parameters
-from gainstage.signal import Graph, Site, measure, observe
+from gainstage.signal import Graph, Site, measure, observe, plain_of
 
 
 def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any) -> Plan:
@@ -39,8 +39,13 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any) -> Plan
             return
         target = plan[name].level if plan.scheme == "auto" else 1.0
         level = float(measure(output)[2])
-        if plan[name].law is None or not target or not (isfinite(level) and level > 0):
-            return
+        if (
+            plan[name].law is None
+            or not target
+            or not (isfinite(level) and level > 0)
+            or plain_of(output) is not output
+        ):
+            return  # torch.func lets nobody write to what it wraps
         factor = factors[name] = (target / level) ** 0.5
         bias = parameters.get(graph.parameter_of(call.bias) or "") if call.bias else None
         with torch.no_grad():
@@ -48,7 +53,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any) -> Plan
             if bias is None:
                 output.mul_(factor)
             else:
-                shift = bias.reshape(-1, *[1] * (output.dim() - 2)) if "conv" in call.family else bias
+                shift = bias.reshape(-1, *[1] * (parameters[name].dim() - 2)) if "conv" in call.family else bias
                 output.sub_(shift).mul_(factor).add_(shift)
 
     observe(model, example, backward=False, visit=rescale)

@@ -1,22 +1,25 @@
 """A plan as plain PyTorch code, to be pasted into a repository that does not use gainstage."""
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
+from gainstage._visible import visible
 from gainstage.errors import GainstageError
 from gainstage.init import Fans, Law
 from gainstage.plan._plan import Plan
 
 _HEADER = '''\
-"""Initialization of {model}, scheme {scheme}; written by gainstage, needs PyTorch only."""
+"""Initialization of a model; written by gainstage, needs PyTorch only."""
 
 import torch
 from torch import nn
 
+{names}
 {helpers}
 @torch.no_grad()
 def initialize(model: nn.Module) -> None:
-    """Fill the parameters of a {model} in place; random numbers come from torch's global generator."""
+    """Fill the parameters of the model in place; random numbers come from torch's global generator."""
     p = dict(model.named_parameters(remove_duplicate=False))
 '''
 
@@ -56,22 +59,23 @@ def mirrored_(weight, gain=1.0, rows=True, columns=True):
 def to_python(plan: Plan) -> str:
     """Plain PyTorch code with a function `initialize(model)` that fills a model by the plan's laws.
 
-    The laws are the same; the random numbers are torch's, so the weights are others.
+    The laws are the same; the random numbers are torch's, so the weights are others. Names, roles and reasons are
+    foreign text: they stand in the code as literals and in comments of one line, and are never part of it.
 
     Raises:
         GainstageError: a law that has no plain form; the message names the parameter.
     """
     lines: list[str] = []
+    fills: list[str] = []
     for name, assignment in plan.items():
         if assignment.law is None:
-            lines.append(f"    # {name}: {assignment.role}, {assignment.reason}")
+            lines.append(_comment(f"{name}: {assignment.role}, {assignment.reason}"))
             continue
         target = f"p[{name!r}]" + (".transpose(-1, -2)" if assignment.transposed else "")
-        lines.append(f"    # {assignment.role}")
-        shape = plan.shapes[name]
-        shape = (*shape[:-2], shape[-1], shape[-2]) if assignment.transposed else shape
-        lines += [f"    {line}" for line in _lines(assignment.law, target, shape, assignment.fans, name)]
-    body = "\n".join(lines)
+        written = _lines(assignment.law, target, assignment.filled(plan.shapes[name]), assignment.fans, name)
+        lines += [_comment(assignment.role), *written]
+        fills += written
+    body = "\n".join(f"    {line}" for line in lines)
     helpers = [
         text
         for text, names in (
@@ -79,9 +83,24 @@ def to_python(plan: Plan) -> str:
             (_CENTRE, ("centre(", "mirrored_(")),
             (_MIRRORED, ("mirrored_(",)),
         )
-        if any(f" {name}" in body for name in names)
+        if any(line.startswith(names) for line in fills)
     ]
-    return _HEADER.format(model=plan.model, scheme=plan.scheme, helpers="\n".join(helpers)) + body + "\n"
+    names = "\n".join([_comment(f"model {plan.model}, scheme {plan.scheme}"), *[""] * bool(helpers)])
+    return _HEADER.format(names=names, helpers="".join(helpers)) + body + "\n"
+
+
+def _comment(text: str) -> str:
+    """Foreign text behind a `#`; a line break in it is shown as `\\n`, so that it ends with its line."""
+    return f"# {visible(text)}"
+
+
+def _literal(value: Any) -> str:
+    """A number of a law as it is written in code, and nothing but a number."""
+    if isinstance(value, int):
+        return repr(value if isinstance(value, bool) else int(value))
+    if isinstance(value, float) and value == value:
+        return repr(float(value)) if isfinite(value) else f"float('{float(value)}')"
+    raise GainstageError(f"a law's numbers are whole or real; got {value!r}")
 
 
 def _lines(law: Law, target: str, shape: tuple[int, ...], fans: Fans | None, name: str) -> list[str]:
@@ -97,43 +116,44 @@ def _lines(law: Law, target: str, shape: tuple[int, ...], fans: Fans | None, nam
 
 def _simple(call: str, *fields: str) -> Callable[[Any, str, tuple[int, ...], str], list[str]]:
     def write(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
-        values = ", ".join(f"{field}={getattr(law, field)!r}" for field in fields)
+        values = ", ".join(f"{field}={_literal(getattr(law, field))}" for field in fields)
         return [f"{call}({target}, {values})"]
 
     return write
 
 
 def _constant(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
-    return [f"nn.init.constant_({target}, {law.value!r})"]
+    return [f"nn.init.constant_({target}, {_literal(law.value)})"]
 
 
 def _orthogonal(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
-    return [f"orthogonal_({target}, {law.gain!r}, keep_level={law.scale == 'fan_in'}, parts={law.heads})"]
+    keep = law.scale == "fan_in"
+    return [f"orthogonal_({target}, {_literal(law.gain)}, keep_level={keep}, parts={_literal(law.heads)})"]
 
 
 def _delta(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
     keep = law.scale == "fan_in"
     return [
         f"{target}.zero_()",
-        f"orthogonal_(centre({target}), {law.gain!r}, keep_level={keep}, parts={law.groups})",
+        f"orthogonal_(centre({target}), {_literal(law.gain)}, keep_level={keep}, parts={_literal(law.groups)})",
     ]
 
 
 def _identity(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
     call = "eye_" if len(shape) == 2 else "dirac_"
-    return [f"nn.init.{call}({target})", *([f"{target}.mul_({law.gain!r})"] if law.gain != 1 else [])]
+    return [f"nn.init.{call}({target})", *([f"{target}.mul_({_literal(law.gain)})"] if law.gain != 1 else [])]
 
 
 def _blocks(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
     part = law.block_shape(shape)
     lines = []
     for i, inner in enumerate(law.laws):
-        lines += _lines(inner, f"{target}.chunk({len(law.laws)}, {law.dim})[{i}]", part, None, name)
+        lines += _lines(inner, f"{target}.chunk({len(law.laws)}, {_literal(law.dim)})[{i}]", part, None, name)
     return lines
 
 
 def _scaled(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
-    return [*_lines(law.law, target, shape, None, name), f"{target}.mul_({law.factor!r})"]
+    return [*_lines(law.law, target, shape, None, name), f"{target}.mul_({_literal(law.factor)})"]
 
 
 _WRITERS: dict[str, Callable[[Any, str, tuple[int, ...], str], list[str]]] = {
@@ -144,7 +164,7 @@ _WRITERS: dict[str, Callable[[Any, str, tuple[int, ...], str], list[str]]] = {
     "orthogonal": _orthogonal,
     "delta_orthogonal": _delta,
     "mirrored": lambda law, target, shape, name: [
-        f"mirrored_({target}, {law.gain!r}, rows={law.rows}, columns={law.columns})"
+        f"mirrored_({target}, {_literal(law.gain)}, rows={_literal(law.rows)}, columns={_literal(law.columns)})"
     ],
     "identity": _identity,
     "blocks": _blocks,

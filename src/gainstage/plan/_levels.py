@@ -10,7 +10,7 @@ from torch import Tensor
 from gainstage.signal import Graph, Ref, Site
 from gainstage.signal._calls import ADDS, DROPOUTS, ELEMENTWISE, MATMULS, NORMS, PRODUCTS, RECURRENT, SPLITS
 
-Z = torch.linspace(-6.0, 6.0, 1201, dtype=torch.float64)  # a standard normal, and its weights
+Z = torch.linspace(-6.0, 6.0, 1201, dtype=torch.float64, device="cpu")  # a standard normal, and its weights
 _WEIGHT = torch.exp(-Z.square() / 2) / sqrt(2 * pi) * (Z[1] - Z[0])
 
 

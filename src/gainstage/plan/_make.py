@@ -5,17 +5,18 @@ from typing import Any
 
 from torch import nn
 
-from gainstage.init import Law
+from gainstage.init import CannotFill, Law, check_fillable, zeros
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._auto import auto
 from gainstage.plan._calibrate import calibrated
 from gainstage.plan._context import Context
 from gainstage.plan._plan import Plan
 from gainstage.plan._schemes import classical, law_of_scheme
-from gainstage.run import all_or_nothing, give_shapes, named_parameters, with_shapes
+from gainstage.run import all_or_nothing, entry, give_shapes, named_parameters, with_shapes
 from gainstage.signal import Graph, record
 
 
+@entry
 def plan(model: nn.Module, example: Any, *, scheme: str | Law = "auto") -> Plan:
     """Decide how every parameter of `model` is to be filled, and why. Touches nothing.
 
@@ -58,12 +59,25 @@ def _plan(model: nn.Module, graph: Graph, scheme: str | Law) -> Plan:
         assignments[name] = Assignment("unused", None, "no operation reads it on this example: left as it is")
     for name in [name for name in assignments if name not in parameters]:
         del assignments[name]  # made anew in every first pass: not there to be filled
+    for name, assignment in assignments.items():
+        if assignment.law is not None and (why := _refused(parameters[name], name)):
+            assignments[name] = replace(assignment, law=None, reason=f"left as it is: {why}")
     shapes = {name: tuple(parameters[name].shape) for name in assignments}
     for name in [name for name, shape in shapes.items() if 0 in shape]:
         assignments[name] = replace(assignments[name], law=None, reason="has no elements")
     return Plan(tape.model, str(scheme), assignments, shapes, dict(tape.ties))
 
 
+def _refused(parameter: nn.Parameter, name: str) -> str:
+    """Why no law can fill a parameter, whatever its shape (complex, sparse, expanded, quantized); empty if one can."""
+    try:
+        check_fillable(parameter, zeros(), name=name)
+    except CannotFill as error:
+        return str(error)
+    return ""
+
+
+@entry
 def initialize(
     model: nn.Module, example: Any, *, seed: int = 0, scheme: str | Law = "auto", calibrate: bool = False
 ) -> Plan:

@@ -6,16 +6,30 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from torch import nn
 
+from gainstage._foreign import fitted, json_of, of_version
+from gainstage._visible import said, shown, visible
 from gainstage.errors import GainstageError
 from gainstage.init import Law
-from gainstage.plan._assignment import Assignment
+from gainstage.plan._assignment import Assignment, Row
 
 if TYPE_CHECKING:
     from gainstage.plan._audit import Deviation
 
 _VERSION = 1
+_FILE = "the text that plan.to_json() wrote"
+
+
+class _File(Struct, forbid_unknown_fields=True):
+    """The file of a plan; its rows are checked one by one, so that a message can name the parameter."""
+
+    version: int
+    model: str
+    scheme: str
+    ties: dict[str, str]
+    parameters: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,7 @@ class Plan(Mapping[str, Assignment]):
         """The law of a parameter with its number: `he_normal, std 0.177`."""
         from gainstage.plan._table import law_text
 
-        return law_text(self, name)
+        return visible(law_text(self, name))
 
     def to_python(self) -> str:
         """Plain PyTorch code that fills the model by the same laws, without gainstage."""
@@ -134,27 +148,23 @@ class Plan(Mapping[str, Assignment]):
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
-        """The plan that `to_json` wrote.
+        """The plan that `to_json` wrote: every field of its type, every law one that can fill its parameter.
 
         Raises:
-            GainstageError: not JSON, another version, or a missing field.
+            GainstageError: not JSON, another version, or a field that is missing, too much or of another kind; the
+                message names the parameter and the field.
         """
-        try:
-            data: dict[str, Any] = json.loads(text)
-            if data["version"] != _VERSION:
-                raise GainstageError(f"expected a plan of version {_VERSION}, got version {data['version']}")
-            rows = data["parameters"]
-            return cls(
-                data["model"],
-                data["scheme"],
-                {name: Assignment.from_json(row) for name, row in rows.items()},
-                {name: tuple(row["shape"]) for name, row in rows.items()},
-                data["ties"],
-            )
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise GainstageError(
-                f"expected the text that plan.to_json() wrote; {type(error).__name__}: {error}"
-            ) from error
+        file = fitted(of_version(json_of(text, _FILE), _VERSION, _FILE), _File, f"expected {_FILE}")
+        assignments, shapes = {}, {}
+        for name, told in file.parameters.items():
+            try:
+                row = fitted(told, Row, "its row")
+                assignments[name], shapes[name] = Assignment.of_row(row), row.shape
+            except GainstageError as error:
+                raise GainstageError(f"expected {_FILE}; of the parameter {shown(name)}, {said(error)}") from error
+        if both := [name for name in file.ties if name in assignments]:
+            raise GainstageError(f"expected {_FILE}; {shown(both[0])} is both a parameter and a tie to another")
+        return cls(file.model, file.scheme, assignments, shapes, file.ties)
 
     def _unknown(self, name: str) -> str:
         near = get_close_matches(name, [*self.assignments, *self.ties], n=1)

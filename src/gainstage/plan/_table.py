@@ -2,18 +2,23 @@
 
 from math import prod
 
+from gainstage._visible import visible
 from gainstage.plan._plan import Plan
 
 _WIDTHS = (28, 26, 24)
 
 
 def table(plan: Plan) -> str:
-    """One row a parameter in execution order: name, role, law. The reasons are in `plan[name].reason`."""
+    """One row a parameter in execution order: name, role, law. The reasons are in `plan[name].reason`.
+
+    Characters in names that do not print are shown as their escapes.
+    """
     lines = [_row(("parameter", "role", "law")), " ".join("-" * width for width in _WIDTHS)]
     lines += [_row((name, a.role, law_text(plan, name))) for name, a in plan.items()]
     left = sum(a.law is None for a in plan.assignments.values())
     elements = sum(prod(plan.shapes[name]) for name in plan)
-    lines.append(f"{len(plan)} parameters, {elements:,} elements, {left} left as they are; scheme {plan.scheme}")
+    said = f"{len(plan)} parameters, {elements:,} elements, {left} left as they are"
+    lines.append(f"{said}; scheme {_fit(visible(plan.scheme), 24)}")
     return "\n".join(lines)
 
 
@@ -32,7 +37,8 @@ def law_text(plan: Plan, name: str) -> str:
 
 
 def _row(cells: tuple[str, str, str]) -> str:
-    return " ".join(_fit(cell, width).ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)).rstrip()
+    shown = (_fit(visible(cell), width).ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
+    return " ".join(shown).rstrip()
 
 
 def _fit(text: str, width: int) -> str:

@@ -7,7 +7,7 @@ from io import StringIO
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from gainstage.report._visible import visible
+from gainstage._visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

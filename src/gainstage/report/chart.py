@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from gainstage._visible import visible
+
 _MARKS = "o*+x"
 _FRAMES = {True: ("│", "└", "─"), False: ("|", "+", "-")}
 
@@ -55,7 +57,7 @@ def chart(
         for column, value in enumerate(_binned(curve, columns, steps)):
             if value is not None:
                 grid[round((1 - value / top) * (height - 1))][column] = mark
-    legend = "   ".join(f"{mark} {name}" for mark, name in zip(_MARKS, curves, strict=False))
+    legend = "   ".join(f"{mark} {visible(name)}" for mark, name in zip(_MARKS, curves, strict=False))
     rows = [f"{labels.get(i, ''):>{margin - 2}} {upright}{''.join(row)}".rstrip() for i, row in enumerate(grid)]
     ends = f"1{x:>{(columns + len(x)) // 2 - 1}}"
     return "\n".join(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gainstage.report._visible import visible
+from gainstage._visible import visible
 from gainstage.report.details import Details
 
 if TYPE_CHECKING:

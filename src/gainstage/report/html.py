@@ -5,9 +5,9 @@ from importlib.metadata import version
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from gainstage._visible import visible
 from gainstage.report._blocks import blocks, fix_of
 from gainstage.report._math import readable
-from gainstage.report._visible import visible
 from gainstage.report.concise import count
 from gainstage.report.details import Details, names
 

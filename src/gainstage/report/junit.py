@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from gainstage.report._visible import visible
+from gainstage._visible import visible
 from gainstage.report.details import Details, names
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from gainstage._visible import visible
 from gainstage.report._math import readable
-from gainstage.report._visible import visible
 from gainstage.report.details import Details, Place, names, sections
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from gainstage._visible import visible
 from gainstage.report._blocks import blocks as blocks_of
 from gainstage.report._blocks import fix_of
 from gainstage.report._page import Page
-from gainstage.report._visible import visible
 
 if TYPE_CHECKING:
     from gainstage.check import Finding, Report

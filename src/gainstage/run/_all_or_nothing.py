@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gainstage.run._interrupts import Interrupts, uninterrupted
 from gainstage.run._plainly import plainly
-from gainstage.run._state import State
+from gainstage.run._state import Failures, NotRestored, State
 
 
 class all_or_nothing:
@@ -41,10 +41,13 @@ class all_or_nothing:
 
     @uninterrupted
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        failed: Failures = []
         if kind is not None:
             with plainly():
-                self._state.restore()
+                failed = self._state.restore()
         self._interrupts.deliver()
+        if failed:
+            raise NotRestored.of(failed)
 
     def before_write(self, *tensors: Tensor | Iterable[Tensor]) -> None:
         """Copy these tensors of the model, which are about to be written to."""

@@ -79,12 +79,12 @@ class _Span:
         return found
 
     def put_back(self) -> None:
-        if self.saved is None:
+        if self.saved is None and self.size:
             return
-        if self.storage.nbytes() < self.size:
+        if self.storage.nbytes() != self.size and self.storage.resizable():
             self.storage.resize_(self.size)
         now = self.view()
-        if not torch.equal(now, self.saved):
+        if self.saved is not None and not torch.equal(now, self.saved):
             now.copy_(self.saved)
 
     def old(self, tensor: Tensor) -> Tensor:

@@ -7,6 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gainstage.run._entry import abroad
+from gainstage.run._foreign import foreign
+
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """Every tensor in nested dicts, lists, tuples, dataclasses and objects that hold tensors, each once."""
@@ -63,7 +66,8 @@ def own_copy(example: Any) -> Any:
         if isinstance(tensor, nn.Parameter) or tensor.is_meta:
             return tensor
         if id(tensor) not in memo:
-            memo[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+            made = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+            memo[id(tensor)] = made if tensor.is_leaf else made.clone()
         found: Tensor = memo[id(tensor)]
         return found
 
@@ -78,17 +82,24 @@ def own_copy(example: Any) -> Any:
     return map_tensors(example, copied, own)
 
 
-def call(model: nn.Module, example: Any, *, copy: bool = True) -> Any:
-    """Call the model: a dict holds keyword inputs, a tuple positional inputs, anything else is one input.
+@foreign("the model")
+def call(model: nn.Module, example: Any) -> Any:
+    """Call the model on its own copy of the example: a pass that writes to its input leaves the next one the same data.
 
-    It is given its own copy of them, so that a forward pass that writes to its input leaves the next one the same data.
+    Raises:
+        ForwardError: the model raised.
     """
-    example = own_copy(example) if copy else example
-    if isinstance(example, Mapping):
-        return model(**example)
-    if isinstance(example, tuple) and not hasattr(example, "_fields"):
-        return model(*example)
-    return model(example)
+    return call_on(model, own_copy(example))
+
+
+def call_on(model: nn.Module, example: Any) -> Any:
+    """Call the model: a dict holds keyword inputs, a tuple positional inputs, anything else is one input."""
+    with abroad():
+        if isinstance(example, Mapping):
+            return model(**example)
+        if isinstance(example, tuple) and not hasattr(example, "_fields"):
+            return model(*example)
+        return model(example)
 
 
 def batch_size(model: nn.Module, example: Any, target: Any) -> int | None:

@@ -35,11 +35,11 @@ class Form:
     def put_back(self) -> None:
         """Touch what has changed, and nothing else."""
         tensor = self.tensor
-        if type(tensor) is not self.kind:
-            tensor.__class__ = self.kind  # a lazy parameter that got its shape
         if not _same_form(tensor, self.alias):
             with self._mode():
                 tensor.data = self.alias
+        if type(tensor) is not self.kind:
+            tensor.__class__ = self.kind  # a lazy parameter that got its shape
         if self.leaf and tensor.is_leaf:
             if tensor.requires_grad != self.requires_grad:
                 tensor.requires_grad_(self.requires_grad)
@@ -60,7 +60,7 @@ class Form:
 
 
 def _same_form(a: Tensor, b: Tensor) -> bool:
-    if a.shape != b.shape or a.dtype != b.dtype or a.layout != b.layout or a.device != b.device:
+    if a.size() != b.size() or a.dtype != b.dtype or a.layout != b.layout or a.device != b.device:
         return False
     if is_traceable_wrapper_subclass(a):
         return True  # its parts are kept one by one

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from gainstage.run._foreign import foreign
 from gainstage.run._names import named_parameters
 from gainstage.run._wrappers import is_fsdp2
 
@@ -22,12 +23,14 @@ def gradients(
         accumulate: let them arrive in `.grad`.
     """
     named = {name: p for name, p in named_parameters(model) if p.requires_grad}
+    arrived: Iterable[tuple[str, Tensor | None]]
     if accumulate or is_fsdp2(model):
         for parameter in model.parameters():
             parameter.grad = None
-        torch.autograd.backward(total)
+        foreign("the backward pass")(torch.autograd.backward)(total)
         arrived = ((name, p.grad) for name, p in named_parameters(model) if name in named)
     else:
-        found = torch.autograd.grad(total, [*named.values(), *further], allow_unused=True)
-        arrived = zip(named, found, strict=False)  # type: ignore[assignment]
+        ends = [*named.values(), *further]
+        found = foreign("the backward pass")(torch.autograd.grad)(total, ends, allow_unused=True)
+        arrived = zip(named, found, strict=False)
     return {name: gradient for name, gradient in arrived if gradient is not None}

@@ -54,9 +54,11 @@ def give_shapes(model: nn.Module, example: Any) -> None:
 
 
 def _copy(model: nn.Module) -> nn.Module:
-    """A deep copy; torch cannot copy lazy buffers, so the copy gets new ones."""
+    """A deep copy; what torch cannot copy deeply (lazy buffers, compressed sparse tensors) is made anew."""
     memo: dict[int, Any] = {}
     for buffer in model.buffers():
+        if buffer.layout not in (torch.strided, torch.sparse_coo):
+            memo[id(buffer)] = buffer.detach().clone()
         if is_lazy(buffer):
             memo[id(buffer)] = UninitializedBuffer(dtype=buffer.dtype, device=buffer.device)  # type: ignore[call-arg]
     return deepcopy(model, memo)

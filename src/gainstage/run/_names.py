@@ -43,13 +43,14 @@ def bare_names(model: nn.Module) -> dict[str, str]:
         '0'
     """
     found: dict[str, str] = {}
-    for path, _ in model.named_modules(remove_duplicate=False):
+    modules = dict(model.named_modules(remove_duplicate=False))
+    for path in modules:
         if not path:
             found[path] = ""
             continue
         above, _, own = path.rpartition(".")
         inside = found.get(above, above)
-        if own != wrapped_in(model.get_submodule(above)):
+        if own != wrapped_in(modules[above]):
             inside = f"{inside}.{own}" if inside else own
         found[path] = inside
     return found

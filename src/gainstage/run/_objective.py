@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from gainstage.errors import GainstageError
+from gainstage.run._entry import abroad
 from gainstage.run._example import tensors_in
+from gainstage.run._foreign import foreign
 from gainstage.run._subject import Loss
 
 
@@ -17,7 +19,17 @@ def own_loss(output: Any) -> Tensor | None:
     return value if isinstance(value, Tensor) and value.numel() == 1 else None
 
 
+@foreign("the loss")
 def objective(output: Any, target: Any, loss: Loss | None) -> tuple[Tensor, bool]:
+    """The loss of one pass, and whether it is the surrogate; see `objective_of`.
+
+    Raises:
+        ForwardError: the loss raised.
+    """
+    return objective_of(output, target, loss)
+
+
+def objective_of(output: Any, target: Any, loss: Loss | None) -> tuple[Tensor, bool]:
     """The loss of one pass, and whether it is the surrogate.
 
     With `loss`, it is `loss(output, target)`; else the output's own `.loss` or key `loss`; else the surrogate.
@@ -26,7 +38,8 @@ def objective(output: Any, target: Any, loss: Loss | None) -> tuple[Tensor, bool
         GainstageError: the loss is no scalar.
     """
     if loss is not None:
-        value = loss(output, target)
+        with abroad():
+            value = loss(output, target)
         if not isinstance(value, Tensor) or value.numel() != 1:
             came = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise GainstageError(

@@ -1,5 +1,6 @@
 """What a model, an optimizer or a function holds, kept as it is: each thing on its own, and put back on its own."""
 
+import argparse
 import functools
 import random
 import sys
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from gainstage.errors import GainstageError
 from gainstage.run._bytes import Memory, dense_parts
 from gainstage.run._form import Form
 
@@ -22,9 +24,25 @@ _LARGEST = 2**20  # entries of an array that belongs to no module or optimizer; 
 _FARTHEST = 8  # steps from what is kept to what it holds
 _STATEFUL = (Optimizer, LRScheduler, ReduceLROnPlateau, torch.amp.GradScaler)
 _FOREIGN = frozenset({"torch", "numpy", "builtins", "gainstage", "torchvision", *sys.stdlib_module_names})
+_RUNTIME = ("torch._", "torch.cuda", "torch.distributed", "torch.multiprocessing", "torch.utils", "torch.profiler")
 _FIXED = (bool, int, float, complex, str, bytes, type, type(None), types.ModuleType, types.BuiltinFunctionType)
 
 Failures = list[tuple[str, BaseException]]
+
+
+class NotRestored(GainstageError):
+    """Something that a model changed could not be put back; the message names it."""
+
+    @classmethod
+    def of(cls, failed: Failures) -> "NotRestored":
+        """The error that tells of the first failure, and is caused by it."""
+        what, why = failed[0]
+        error = cls(
+            f"{what} could not be put back ({type(why).__name__}: {why}); everything else is as it was. Build the "
+            "model anew before you go on"
+        )
+        error.__cause__ = why
+        return error
 
 
 class State:
@@ -84,7 +102,9 @@ class State:
             return
         self._seen[id(thing)] = thing
         if isinstance(thing, nn.Module):
-            for path, module in thing.named_modules():
+            inner = [(path, m) for path, m in thing.named_modules() if m is thing or id(m) not in self._seen]
+            self._seen |= {id(module): module for _, module in inner}
+            for path, module in inner:
                 self._module(path, module, depth)
         elif isinstance(thing, _STATEFUL):
             if isinstance(thing, torch.amp.GradScaler):
@@ -92,7 +112,7 @@ class State:
             self._mapping(type(thing).__name__, thing.__dict__, depth, owned=True)
         elif isinstance(thing, MutableMapping):
             self._mapping("a dictionary", thing, depth, owned)
-        elif isinstance(thing, list | deque | set):
+        elif isinstance(thing, list | deque | set | bytearray):
             self._collection(thing, depth, owned)
         elif isinstance(thing, tuple):
             self._all(thing, depth, owned)
@@ -101,9 +121,14 @@ class State:
         elif isinstance(thing, functools.partial | types.MethodType | types.FunctionType):
             if not owned:  # a hook's variables are its owner's
                 self._callable(thing, depth)
-        elif not self._generator(thing) and is_users(type(thing)):
+        elif not self._generator(thing) and (is_users(type(thing)) or _is_plain(type(thing))):
+            what = f"the attributes of a {type(thing).__name__}"
             if hasattr(thing, "__dict__"):
-                self._mapping(f"the attributes of a {type(thing).__name__}", thing.__dict__, depth, owned)
+                self._mapping(what, thing.__dict__, depth, owned)
+            for name in {name for kind in type(thing).__mro__ for name in vars(kind).get("__slots__", ())}:
+                if (value := getattr(thing, name, None)) is not None and name not in ("__dict__", "__weakref__"):
+                    self._later(what, setattr, thing, name, value)
+                    self.keep(value, depth + 1, owned)
             self.keep(vars(type(thing)).get("__call__"), depth + 1, owned)
 
     # --- each kind of thing ------------------------------------------------------------------------------------------
@@ -128,14 +153,22 @@ class State:
             self.keep(hooks)
 
     def _module(self, path: str, module: nn.Module, depth: int) -> None:
-        self._seen[id(module)] = module
         what = f"the attributes of {path or type(module).__name__}"
         if isinstance(module, torch.jit.ScriptModule):
-            self._all((*module.parameters(recurse=False), *module.buffers(recurse=False)), depth, owned=True)
-            self._later(what, _set_training, module, module.training)
+            self._scripted(what, module, depth)
             return
         self._later(what, _set_class, module, type(module))
         self._mapping(what, module.__dict__, depth, owned=True)
+
+    def _scripted(self, what: str, module: torch.jit.ScriptModule, depth: int) -> None:
+        """The attributes of a scripted module are kept in C++; its lists and dictionaries come as copies."""
+        held: Any = module._c
+        kind: Any = getattr(module, "_concrete_type", None)
+        names = ("training", *dict(module.named_parameters(recurse=False)), *(kind.get_attributes() if kind else ()))
+        for name, value in _attributes(held, names).items():
+            if isinstance(value, Tensor):
+                self.keep(value, depth + 1, owned=True)
+            self._later(what, _set_attribute, held, name, value)
 
     def _mapping(self, what: str, mapping: MutableMapping[Any, Any], depth: int, owned: bool) -> None:
         content = dict(mapping)
@@ -218,15 +251,26 @@ def _set_class(module: nn.Module, kind: type) -> None:
         module.__class__ = kind
 
 
-def _set_training(module: nn.Module, training: bool) -> None:
-    if module.training != training:
-        module.training = training
+def _attributes(held: Any, names: Iterable[str]) -> dict[str, Any]:
+    return {name: held.getattr(name) for name in names if held.hasattr(name)}
+
+
+def _set_attribute(held: Any, name: str, value: Any) -> None:
+    now = held.getattr(name)
+    if now is not value and (isinstance(value, Tensor) or now != value):
+        held.setattr(name, value)
 
 
 def _names_in(code: types.CodeType) -> set[str]:
     """The names that a function, and what is defined inside it, looks up in its module."""
     inner = [_names_in(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return set(code.co_names).union(*inner)
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether a class that is not the user's holds its state in attributes (`SobolEngine`), and not in the runtime."""
+    torchs = kind.__module__.startswith("torch.") and not kind.__module__.startswith(_RUNTIME)
+    return torchs or kind in (types.SimpleNamespace, argparse.Namespace)
 
 
 def is_users(thing: Any) -> bool:

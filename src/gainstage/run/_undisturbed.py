@@ -9,20 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from gainstage.errors import GainstageError
 from gainstage.run._guard import Guard
 from gainstage.run._interrupts import Interrupts, uninterrupted
 from gainstage.run._plainly import plainly
 from gainstage.run._seeded import chance, seed_all
 from gainstage.run._settings import settings
-from gainstage.run._state import Failures, State
+from gainstage.run._state import Failures, NotRestored, State
 from gainstage.run._wrappers import ready, refuse
 
 _ONE_AT_A_TIME = threading.RLock()  # the global random states and a model's attributes are shared between threads
-
-
-class NotRestored(GainstageError):
-    """Something that a model changed could not be put back; the message names it."""
 
 
 class undisturbed:
@@ -96,11 +91,7 @@ class undisturbed:
         failed = self._restore()
         self._interrupts.deliver()
         if failed:
-            what, why = failed[0]
-            raise NotRestored(
-                f"{what} could not be put back after the pass ({type(why).__name__}: {why}); everything else is as it "
-                "was. Build the model anew before you go on"
-            ) from why
+            raise NotRestored.of(failed)
 
     def keep(self, thing: Any) -> None:
         """Answer for `thing` too, as it is now."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -13,6 +14,13 @@ def whole(tensor: Tensor) -> Tensor:
         gathered: Any = tensor.full_tensor()
         return gathered  # type: ignore[no-any-return]
     return tensor
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """All of a tensor as one with every entry, however it is sharded or stored."""
+    tensor = whole(tensor)
+    tensor = tensor if tensor.layout is torch.strided else tensor.to_dense()
+    return tensor.float() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor  # float8 has no arithmetic
 
 
 def sharded_like(tensor: Tensor, other: Any) -> Tensor:

@@ -7,6 +7,7 @@ from gainstage.signal._graph import Fate as Fate
 from gainstage.signal._graph import Graph as Graph
 from gainstage.signal._moments import Moments as Moments
 from gainstage.signal._moments import measure as measure
+from gainstage.signal._moments import plain_of as plain_of
 from gainstage.signal._plot import Row as Row
 from gainstage.signal._plot import draw as draw
 from gainstage.signal._plot import rows as rows

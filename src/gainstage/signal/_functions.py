@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gainstage.run import has_data
 from gainstage.signal._moments import plain_of
 from gainstage.signal._tape import Ref
 
@@ -75,12 +76,21 @@ def shares_memory(a: Tensor, b: Tensor) -> bool:
     return a.layout is torch.strided and b.layout is torch.strided and torch._C._is_alias_of(a, b)  # type: ignore[attr-defined]
 
 
+def differ(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold different numbers; NaN is NaN."""
+    if a.shape != b.shape or a.layout != b.layout:
+        return True
+    a, b = (t.detach().to_dense() if t.layout is not torch.strided else t.detach() for t in (a, b))
+    return a is not b and not torch.equal(a, b) and not torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+
+
 def form_of(tensor: Tensor) -> tuple[tuple[int, ...], str]:
-    return tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    shape = tuple(n if isinstance(n, int) else 1 for n in tensor.shape)  # a nested tensor has no one length
+    return shape, str(tensor.dtype).removeprefix("torch.")
 
 
 def measurable(tensor: Tensor) -> bool:
-    return (tensor.is_floating_point() or tensor.is_complex()) and not tensor.is_meta
+    return (tensor.is_floating_point() or tensor.is_complex()) and has_data(tensor)
 
 
 def unit_axis_of(x: Tensor) -> int:

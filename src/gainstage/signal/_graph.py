@@ -279,7 +279,8 @@ class Graph:
             if current in values:
                 continue
             value = self.evaluate(current, values)
-            if value is None and self.sites[current].op in POOLS and current not in self.inside_norms:
+            pooled = self.sites[current].op in POOLS and self.data(current)
+            if value is None and pooled and current not in self.inside_norms:
                 value = values.get(self.data(current)[0].site)
             if value is not None:
                 values[current] = value
@@ -322,7 +323,7 @@ class Graph:
 
 _TURNS = frozenset({"t", "T", "mT", "H", "mH", "transpose", "permute", "adjoint", "swapaxes", "swapdims"})
 _LOOKUPS = frozenset({"getitem", "index_select", "gather", "take_along_dim"})
-POINTS = torch.linspace(-4.0, 4.0, 81, dtype=torch.float64)
+POINTS = torch.linspace(-4.0, 4.0, 81, dtype=torch.float64, device="cpu")
 
 
 def call_again(site: Site, value_of: Callable[[Ref], Tensor]) -> Tensor | None:

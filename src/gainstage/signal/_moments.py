@@ -76,6 +76,8 @@ def measure(x: Tensor, *, batch: int | None = None, op: str = "", unit_axis: int
     if torch._C._functorch.peek_interpreter_stack() is not None:
         with temporarily_clear_interpreter_stack():
             return measure(plain_of(x), batch=batch, op=op, unit_axis=unit_axis)
+    if x.is_nested:
+        return measure(x.values(), op=op)
     x = _as_float(x)
     axis = sample_axis(tuple(x.shape), batch)
     nan, count = float("nan"), x.numel()

@@ -1,65 +1,27 @@
 """Record one pass of a model as a tape."""
 
-import sys
-import threading
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
-from gainstage.errors import ForwardError, GainstageError
+from gainstage.errors import GainstageError
 from gainstage.run import (
-    Guard,
     Loss,
     batch_size,
-    call,
-    class_name,
+    call_on,
     describe,
-    gradients,
+    entry,
     has_data,
-    hint,
-    named_modules,
-    named_parameters,
-    objective,
+    objective_of,
     own_copy,
-    parts_of,
-    tensors_in,
     to_device_of,
     undisturbed,
     with_shapes,
 )
-from gainstage.signal._functions import (
-    COMPOSITE,
-    FACTORIES,
-    REARRANGE,
-    RECTIFIERS,
-    form_of,
-    has_reentrant_checkpoint,
-    is_collective,
-    map_refs,
-    measurable,
-    op_name,
-    outputs_of,
-    packet_name,
-    same_memory,
-    shares_memory,
-    tensors_among,
-    unchecked,
-    unit_axis_of,
-)
-from gainstage.signal._moments import collect, measure, plain_of
-from gainstage.signal._tape import Ref, Site, Tape
-
-Visitor = Callable[[Site, Tensor], None]
+from gainstage.signal._recorder import Recorder, Visitor
+from gainstage.signal._tape import Tape
 
 
 @dataclass
@@ -104,6 +66,7 @@ def record(
     return observe(model, example, target=target, loss=loss, backward=backward).tape
 
 
+@entry
 def observe(
     model: nn.Module,
     example: Any,
@@ -128,284 +91,21 @@ def observe(
     backward = backward and not frozen and all(has_data(p) for p in model.parameters())
     with undisturbed(model, example, target, loss, seed=seed) as quiet, torch.inference_mode(frozen):
         given = own_copy(example)
-        recorder = _Recorder(model, batch_size(model, example, target), quiet.guard, visit)
+        recorder = Recorder(model, batch_size(model, example, target), quiet.guard, visit)
         recorder.leaves(given)
         with recorder.modules_hooked(), torch.set_grad_enabled(backward):
             what = f"a forward pass on {describe(example)}"
-            output = recorder.run("forward", what, lambda: call(model, given, copy=False))
-            outputs = tuple(recorder.values[t] for t in tensors_in(output) if t in recorder.values)
+            output = recorder.run("forward", what, lambda: call_on(model, given))
+            recorder.compare(example)
+            outputs = recorder.outputs(output)
             value, stand_in = None, False
             found: dict[str, Tensor] = {}
             if backward:
                 recorder.phase = "loss"
-                total, stand_in = recorder.run("loss", "the loss", lambda: objective(output, target, loss))
+                total, stand_in = recorder.run("loss", "the loss", lambda: objective_of(output, target, loss))
                 del output
                 value = total.detach()
                 if not total.requires_grad:
                     raise GainstageError("the loss does not depend on any parameter that needs a gradient")
                 found = recorder.backward(total)
         return Pass(recorder.tape(outputs, value, stand_in), found)
-
-
-class _Recorder(TorchFunctionMode):
-    """Sees every torch function while it is active; knows the module by a stack that hooks keep.
-
-    What is called past torch's functions (scripted or compiled code, a foreign kernel's own calls) it hears of from the
-    guard, which stands below.
-    """
-
-    def __init__(self, model: nn.Module, batch: int | None, guard: Guard, visit: Visitor | None) -> None:
-        super().__init__()
-        self.model, self.batch, self.guard, self.visit = model, batch, guard, visit
-        guard.unseen = self._unseen
-        self.phase = ""  # forward, loss, then replay: what checkpointing recomputes during the backward pass
-        self.inside = 0  # torch functions that are running: what they call is theirs
-        self.thread = threading.get_ident()
-        self.sites: list[Site] = []
-        self.values: Any = WeakTensorKeyDictionary()
-        self.stack: list[tuple[str, str]] = [("", class_name(model))]
-        self.calls: Counter[tuple[str, str]] = Counter()
-        self.rows: list[tuple[Site, str, Tensor]] = []
-        self.without_grad: dict[str, Site] = {}
-        self.failed: tuple[BaseException, str] | None = None
-        self.names, self.ties = _registered(model)
-        self.paths = {id(module): (path, type(module).__name__) for path, module in named_modules(model)}
-
-    # --- what happens while the model runs ---------------------------------------------------------------------
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in COMPOSITE:
-            with self:
-                return unchecked(func)(*args, **kwargs)
-        op = op_name(func)
-        self.inside += 1
-        self.guard.written.clear()
-        try:
-            result = func(*args, **kwargs)
-            first = args[0] if args and isinstance(args[0], Tensor) else None
-            changed = first is not None and any(same_memory(first, written) for written in self.guard.written)
-            if changed and not isinstance(result, Tensor):
-                self._see(func, op, args, kwargs, outputs_of(first), first)
-            else:
-                self._see(func, op, args, kwargs, outputs_of(result), first if changed else None)
-            return result
-        except BaseException as error:
-            self._note_failure(error, self._name(op, self.calls[self.stack[-1][0], op]))
-            raise
-        finally:
-            self.inside -= 1
-
-    def _unseen(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        """An operation that no torch function called: it is known by the name that the dispatcher has for it."""
-        if self.inside or not self.phase or self.phase == "replay" or torch._C._current_graph_task_id() != -1:
-            return
-        written = next((t for t in self.guard.written if any(t is arg for arg in tensors_among((args, kwargs)))), None)
-        self.guard.written.clear()
-        self.inside += 1
-        try:
-            self._see(func, packet_name(func), args, kwargs, outputs_of(result), written)
-        finally:
-            self.inside -= 1
-
-    def _see(
-        self, func: Any, op: str, args: Any, kwargs: Any, results: tuple[Tensor, ...], written: Tensor | None
-    ) -> None:
-        results = tuple(r for r in results if isinstance(r, Tensor))
-        reads = list(tensors_among((args, kwargs)))
-        if not results or not reads or op in FACTORIES or (written is None and any(results[0] is t for t in reads)):
-            return
-        if self.phase == "replay":
-            self._replay(op, results[0])
-            return
-        moves = op in REARRANGE or is_collective(func) or any(shares_memory(results[0], t) for t in reads)
-        view = written is None and moves
-        kind = "view" if view else ("loss" if self.phase == "loss" else "op")
-        refs = map_refs((args, kwargs), self._ref)
-        if op == "hardtanh" and (refs[1].get("min_val") if "min_val" in refs[1] else [*refs[0], None, None][1]) == 0:
-            op = "relu6"  # nn.ReLU6 is a hardtanh from 0 on
-        path, module = self.stack[-1] if self.phase == "forward" else ("(loss)", "loss")
-        name = self._name(op, self.calls[path, op], path)
-        self.calls[path, op] += 1
-        site = self._add(
-            Site(len(self.sites), name, path, module, op, kind, refs[0], refs[1], *form_of(results[0]), function=func)
-        )
-        for position, result in enumerate(results):
-            self.values[result] = Ref(site.index, position)
-            for _, part in parts_of(result):
-                self.values[part] = Ref(site.index, position)
-        if written is not None and written._is_view() and written._base is not None:
-            self.values[written._base] = Ref(site.index)
-        if kind != "view" and measurable(results[0]):
-            self._measure(site, results[0])
-
-    def _measure(self, site: Site, x: Tensor) -> None:
-        if self.visit is not None:
-            self.visit(site, x)
-        unit_axis = unit_axis_of(x) if site.op in RECTIFIERS else None
-        self.rows.append((site, "forward", measure(x, batch=self.batch, op=site.op, unit_axis=unit_axis)))
-        if x.requires_grad and plain_of(x) is x and x.grad_fn is not None:  # a leaf is not ours to hang a hook on
-            x.register_hook(partial(self._gradient, site))  # type: ignore[no-untyped-call]
-        elif self.phase == "forward":
-            self.without_grad[site.name] = site
-
-    def _gradient(self, site: Site, grad: Tensor | None) -> None:
-        if grad is not None:  # a custom autograd.Function may give none
-            self.rows.append((site, "backward", measure(grad)))
-
-    def _replay(self, op: str, x: Tensor) -> None:
-        """Reentrant checkpointing ran without gradients; its gradients flow through the recomputation only."""
-        path = self.stack[-1][0]
-        name = self._name(op, self.calls["replay:" + path, op])
-        self.calls["replay:" + path, op] += 1
-        if x.requires_grad and (site := self.without_grad.pop(name, None)):
-            x.register_hook(partial(self._gradient, site))  # type: ignore[no-untyped-call]
-
-    # --- names and leaves --------------------------------------------------------------------------------------
-
-    def _name(self, op: str, count: int, path: str | None = None) -> str:
-        path = self.stack[-1][0] if path is None else path
-        return f"{path}/{op}#{count}" if path else f"{op}#{count}"
-
-    def _add(self, site: Site) -> Site:
-        self.sites.append(site)
-        return site
-
-    def _ref(self, tensor: Tensor) -> Ref:
-        if tensor not in self.values:
-            if id(tensor) not in self.names:
-                self._look_again(tensor)
-            if tensor not in self.values:
-                kind, name = self.names.get(id(tensor), ("constant", f"constant#{len(self.sites)}"))
-                self._leaf(kind, name, tensor)
-        ref: Ref = self.values[tensor]
-        return ref
-
-    def _look_again(self, tensor: Tensor) -> None:
-        """A tensor that came up behind our back: a parameter that is registered now, a view, a wrapper."""
-        behind = (tensor._base, *(part for _, part in parts_of(tensor)))
-        base = next((t for t in behind if t is not None and (t in self.values or id(t) in self.names)), None)
-        if base is not None:
-            op = "t" if tensor.shape == base.shape[::-1] and tensor.dim() == 2 else "view"
-            ref, path = self._ref(base), self.stack[-1][0]
-            name = self._name(op, self.calls[path, op])
-            self.calls[path, op] += 1
-            made = Site(len(self.sites), name, *self.stack[-1], op, "view", (ref,), {}, *form_of(tensor))
-            self.values[tensor] = Ref(self._add(made).index)
-        elif isinstance(tensor, nn.Parameter):
-            self.names, self.ties = _registered(self.model)
-
-    def _leaf(self, kind: str, name: str, tensor: Tensor) -> Site:
-        site = self._add(Site(len(self.sites), name, name, "", kind, kind, (), {}, *form_of(tensor)))
-        self.values[tensor] = Ref(site.index)
-        return site
-
-    def leaves(self, example: Any) -> None:
-        """Put the inputs on the tape."""
-        self.given = example
-        for position, tensor in enumerate(tensors_in(example)):
-            site = self._leaf("input", f"input#{position}", tensor)
-            if measurable(tensor):
-                self.rows.append((site, "forward", measure(tensor, batch=self.batch)))
-
-    # --- running -----------------------------------------------------------------------------------------------
-
-    def run(self, phase: str, what: str, body: Callable[[], Any]) -> Any:
-        """Run one phase with the mode active; an exception of the model becomes a `ForwardError` with the place."""
-        self.phase = phase
-        try:
-            with self:
-                return body()
-        except (GainstageError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            place = self.failed[1] if self.failed and self.failed[0] is error else ""
-            place = place or (self.sites[-1].name if self.sites and phase == "loss" else type(self.model).__name__)
-            said = f"{what} raised at {place}: {type(error).__name__}: {error}{hint(error)}"
-            raise ForwardError(said) from error
-        finally:
-            self.phase = ""
-
-    def backward(self, total: Tensor) -> dict[str, Tensor]:
-        """Run the backward pass; the gradients of the parameters by name."""
-        self.phase = "replay"
-        replays = bool(self.without_grad) and has_reentrant_checkpoint(total)
-        further = [t for t in tensors_in(self.given) if t.requires_grad]
-        try:
-            with self if replays else nullcontext():
-                found = gradients(self.model, total, further=further, accumulate=replays)
-        except (GainstageError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise ForwardError(f"the backward pass raised {type(error).__name__}: {error}") from error
-        finally:
-            self.phase = ""
-        by_name = {site.path: site for site in self.sites if site.kind == "parameter"}
-        for name, gradient in found.items():
-            if name in by_name:
-                self.rows.append((by_name[name], "backward", measure(gradient)))
-        return found
-
-    @contextmanager
-    def modules_hooked(self) -> Iterator[None]:
-        """Keep the stack of modules while they run: by hooks for all modules, so that none is touched."""
-        before = register_module_forward_pre_hook(self._enter)
-        after = register_module_forward_hook(self._leave, always_call=True)
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Using `torch.compile.*when there are global hooks")
-                yield
-        finally:
-            before.remove()
-            after.remove()
-
-    def _enter(self, module: nn.Module, inputs: Any) -> None:
-        if self.thread != threading.get_ident():
-            return
-        if id(module) not in self.paths:  # made in this pass, or no part of the model: a loss
-            self.paths |= {id(m): (path, type(m).__name__) for path, m in named_modules(self.model)}
-        self.stack.append(self.paths.get(id(module), self.stack[-1]))
-
-    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if self.thread != threading.get_ident():
-            return
-        if (error := sys.exc_info()[1]) is not None:
-            self._note_failure(error, self.stack[-1][0])
-        self.stack.pop()
-
-    def _note_failure(self, error: BaseException, place: str) -> None:
-        if self.failed is None or self.failed[0] is not error:
-            self.failed = (error, place)
-
-    def tape(self, outputs: tuple[Ref, ...], loss: Tensor | None, stand_in: bool) -> Tape:
-        """The finished tape: the one place where the host waits for the device."""
-        rows = [row for _, _, row in self.rows]
-        if loss is not None:
-            rows.append(measure(loss.reshape(1)))
-        moments = collect(rows)
-        for (site, side, _), found in zip(self.rows, moments, strict=False):
-            setattr(site, side, found)
-        used = {site.path for site in self.sites if site.kind == "parameter"}
-        return Tape(
-            model=class_name(self.model),
-            sites=tuple(self.sites),
-            outputs=outputs,
-            loss=moments[-1].mean if loss is not None else None,
-            surrogate=stand_in,
-            batch=self.batch,
-            ties=dict(self.ties),
-            unused=tuple(name for name, _ in named_parameters(self.model) if name not in used),
-        )
-
-
-def _registered(model: nn.Module) -> tuple[dict[int, tuple[str, str]], dict[str, str]]:
-    """Kind and name of every parameter and buffer, and the further names of those that have several."""
-    names: dict[int, tuple[str, str]] = {}
-    ties: dict[str, str] = {}
-    for name, buffer in model.named_buffers(remove_duplicate=False):
-        names.setdefault(id(buffer), ("buffer", name))
-    for name, parameter in named_parameters(model, remove_duplicate=False):
-        first = names.setdefault(id(parameter), ("parameter", name))[1]
-        if first != name:
-            ties[name] = first
-    return names, ties

@@ -93,6 +93,7 @@ class Tape:
         batch: number of samples in the example, None where it could not be told.
         ties: every parameter name that is another name of a shared parameter, with the name it goes by here.
         unused: parameters that no site reads.
+        overwritten: inputs that the forward pass wrote to.
     """
 
     model: str
@@ -103,6 +104,7 @@ class Tape:
     batch: int | None = None
     ties: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    overwritten: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Site]:
         """The sites that compute real or complex numbers, in execution order."""

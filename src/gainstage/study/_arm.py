@@ -2,16 +2,19 @@
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from gainstage._visible import shown
 from gainstage.init import Law
 from gainstage.study._errors import StudyError
 
@@ -29,8 +32,8 @@ class Arm:
             start that the model builds itself, with `torch.manual_seed(seed)`.
         norm: a name that `gs.nn.norm` knows, or None.
         activation: a name that `gs.gain` knows.
-        depth: number of hidden layers, or blocks, 1 or more.
-        width: of every layer, 1 or more.
+        depth: number of hidden layers, or blocks, 1 to 100,000.
+        width: of every layer, 1 to 65,536.
         residual: adds each hidden layer to its input; the families `resnet` and `transformer` always do.
         dropout: rate from 0 to below 1.
         dropout_kind: `"dropout"`, `"alpha"`, `"connect"`, `"spatial"`, `"block"` or `"path"`.
@@ -39,7 +42,7 @@ class Arm:
         weight_decay: as the optimizer takes it.
         label_smoothing: from 0 to below 1; classification only.
         optimizer: `"sgd"`, `"momentum"` (SGD with 0.9), `"adam"`, `"adamw"` or `"rmsprop"`.
-        batch_size: samples a step.
+        batch_size: samples a step, 1 to 1,000,000.
         lr: learning rate, or `"tuned"`: the best of a grid on the validation part.
         clip: largest norm of the gradient, or None.
         options: keyword arguments of `model` where that is a function. The fields from `norm` to `dropout_kind` are
@@ -77,13 +80,11 @@ class Arm:
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
             if isinstance(value := getattr(self, name), str) and value not in known:
-                raise StudyError(f"{name} is {value!r}.{nearest(value, known)} Write one of: {', '.join(known)}.")
+                raise StudyError(f"{name} is {shown(value)}.{nearest(value, known)} Write one of: {', '.join(known)}.")
         for name, (low, high) in RANGES.items():
             _check_number(name, getattr(self, name), low, high)
-        for name in ("depth", "width", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise StudyError(f"{name} is {value!r}: expected a whole number from 1 on.")
+        for name, most in COUNTS.items():
+            check_count(name, getattr(self, name), most)
         if self.lr != "tuned":
             _check_number("lr", self.lr, 0.0, float("inf"))
         if self.clip is not None:
@@ -111,19 +112,22 @@ RANGES: dict[str, tuple[float, float]] = {
     "cutmix": (0.0, float("inf")),
     "weight_decay": (0.0, float("inf")),
 }
+COUNTS = {"depth": 100_000, "width": 65_536, "batch_size": 1_000_000}
+ARMS = 10_000  # the most of a study
 
 
 def grid(**values: Any) -> tuple[Arm, ...]:
     """Every combination of the values given as lists; a value that is not a list is that of all arms.
 
     Args:
-        values: fields of `Arm`. The first one varies slowest.
+        values: fields of `Arm`. The first one varies slowest. At most 10,000 combinations.
 
     Returns:
         The arms.
 
     Raises:
-        StudyError: a list is empty, or `Arm` has no such field; the nearest is suggested.
+        StudyError: a list is empty, there are too many combinations, or `Arm` has no such field; the nearest is
+            suggested.
 
     Example:
         >>> [(arm.init, arm.depth) for arm in grid(init=["xavier_normal", "he_normal"], depth=[4, 20])]
@@ -132,24 +136,37 @@ def grid(**values: Any) -> tuple[Arm, ...]:
     known = [f.name for f in fields(Arm)]
     for name, value in values.items():
         if name not in known:
-            raise StudyError(f"an arm has no field {name!r}.{nearest(name, known)} It has: {', '.join(known)}.")
+            raise StudyError(f"an arm has no field {shown(name)}.{nearest(name, known)} It has: {', '.join(known)}.")
         if isinstance(value, list | tuple) and not value:
             raise StudyError(f"the grid is empty: {name} has no values. Give at least one, or leave {name} out.")
     choices = [value if isinstance(value, list | tuple) else [value] for value in values.values()]
+    if (combinations := prod(map(len, choices))) > ARMS:
+        sizes = " × ".join(str(len(choice)) for choice in choices if len(choice) > 1)
+        raise StudyError(f"the grid has {sizes} = {combinations:,} combinations: expected at most {ARMS:,}.")
     return tuple(Arm(**dict(zip(values, chosen, strict=True))) for chosen in product(*choices))
 
 
 def nearest(word: str, known: Any) -> str:
     """A sentence that suggests the word that was probably meant, or nothing."""
-    near = get_close_matches(str(word), list(known), n=1)
+    near = get_close_matches(str(word)[:100], list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def check_count(name: str, value: Any, most: int) -> None:
+    """Raise a `StudyError` unless `value` is a whole number from 1 to `most`, a bound that no study needs to pass."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise StudyError(f"{name} is {shown(value)}: expected a whole number from 1 to {most:,}.")
+
+
+def is_finite(value: Any) -> bool:
+    """Whether this is a number that a float can hold, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value < high
-    if not fits:
+    if not (is_finite(value) and low <= value < high):
         expected = f"a number from {low:g} to below {high:g}" if high != float("inf") else f"a number from {low:g} on"
-        raise StudyError(f"{name} is {value!r}: expected {expected}.")
+        raise StudyError(f"{name} is {shown(value)}: expected {expected}.")
 
 
 def _check_shape(arm: Arm) -> None:
@@ -161,7 +178,9 @@ def _check_shape(arm: Arm) -> None:
             )
         return
     if not callable(arm.model):
-        raise StudyError(f"model is {arm.model!r}: expected the name of a family, or a function that builds a module.")
+        raise StudyError(
+            f"model is {shown(arm.model)}: expected the name of a family, or a function that builds a module."
+        )
     defaults = {f.name: f.default for f in fields(Arm)}
     given = [name for name in SHAPE if getattr(arm, name) != defaults[name]]
     if given:

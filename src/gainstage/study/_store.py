@@ -4,6 +4,7 @@ import csv
 import json
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,19 +14,20 @@ from threading import RLock
 from types import TracebackType
 from typing import Any, Self
 
+from gainstage._visible import cell, visible
 from gainstage.study._errors import StudyError
+from gainstage.study._kept import COLUMNS, KEEP, TABLE, VALUES, Kept, Row, digest, intact, row
 from gainstage.study._trial import Outcome, Trial, told
 
-Row = dict[str, str | int | float | bool]
-
-APPLICATION, FORMAT = 0x6761696E, 1  # "gain", in the header of the file; the version of what is described below
-TABLE = (
-    "CREATE TABLE trials (key TEXT NOT NULL PRIMARY KEY, config TEXT NOT NULL, outcome TEXT NOT NULL,"
-    " created TEXT NOT NULL)"
-)
+APPLICATION, FORMAT = 0x6761696E, 2  # "gain", in the header of the file; the version of what is described below
 PATIENCE = 60.0  # seconds to wait for other writers; a transaction takes milliseconds
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 AGAIN = "Every trial that was kept so far is safe; the same study with the same store goes on from there."
+
+
+class DamagedTrials(UserWarning):
+    """A store holds trials that are not as they were written; they count as not there."""
 
 
 class Store:
@@ -37,11 +39,15 @@ class Store:
     runs the study. Beside `PATH` there are `PATH-wal` and `PATH-shm` while it is open, or after a kill: they belong to
     it and are taken up by whoever opens it next.
 
+    The file is checked as a whole when it is opened, which takes a second for half a million trials; one that SQLite
+    finds damaged is refused. Every trial has a digest of its own besides: one that is not as it was written is never
+    used. It counts as not there, is told once as a `DamagedTrials` warning, and is replaced when it is computed anew.
+
     Args:
         path: the file, made where there is none; None keeps trials in memory only.
 
     Raises:
-        StudyError: the file is of another version, is no store, or cannot be written; it is left as it was.
+        StudyError: the file is of another version, damaged, no store, or cannot be written; it is left as it was.
 
     Example:
         >>> from gainstage.study import Arm, Outcome, Trial
@@ -55,12 +61,14 @@ class Store:
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
         self._lock = RLock()  # notebooks call from several threads
+        self._damaged: set[int] = set()
         if self.path is not None:
             _check_file(self.path)
         with self._errors():
             self._db = sqlite3.connect(
                 self.path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
             )
+        self._db.text_factory = lambda text: text.decode(errors="backslashreplace")  # a damaged file may hold anything
         try:
             with self._errors():
                 self._prepare()
@@ -68,17 +76,18 @@ class Store:
             self._db.close()
             raise
 
+    @property
+    def damaged(self) -> int:
+        """How many damaged trials were met so far."""
+        return len(self._damaged)
+
     def known(self, keys: Iterable[str]) -> dict[str, Outcome]:
         """The outcomes of those trials that are there, by key."""
-        found = {}
-        with self._errors():
-            for key in keys:
-                if row := self._db.execute("SELECT outcome FROM trials WHERE key = ?", (key,)).fetchone():
-                    found[key] = Outcome.from_json(row[0])
-        return found
+        found = [kept for key in keys for kept in self._kept("WHERE key = ?", key)]
+        return {kept.key: Outcome.from_json(kept.outcome) for kept in found}
 
     def keep(self, done: Iterable[tuple[Trial, Outcome]]) -> None:
-        """Write outcomes, all of them or none; a trial that is there already stays as it is.
+        """Write outcomes, all of them or none; a trial that is there already stays as it is, unless it is damaged.
 
         Raises:
             StudyError: the disk is full or failing, or another process holds the file for more than a minute.
@@ -86,7 +95,7 @@ class Store:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         rows = [(trial.key, trial.config, outcome.to_json(), now) for trial, outcome in done]
         with self._errors(), self._transaction():
-            self._db.executemany("INSERT OR IGNORE INTO trials VALUES (?, ?, ?, ?)", rows)
+            self._db.executemany(KEEP, [(*each, digest(*each)) for each in rows])
 
     def rows(self) -> Iterator[Row]:
         """One flat dictionary a trial, in the order they were kept: same columns, same types in all.
@@ -94,11 +103,13 @@ class Store:
         Nothing is None: a text that is absent is empty, and no clipping is clipping at infinity, so that CSV, pandas
         and Parquet (`pyarrow.Table.from_pylist(list(store.rows()))`) find one type for each column.
         """
-        for row, _ in self._read():
-            yield row
+        for each, _ in self._read():
+            yield each
 
     def to_csv(self, path: str | Path) -> None:
         """Write `rows` as CSV with a header.
+
+        A text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay numbers.
 
         Raises:
             StudyError: the file cannot be written.
@@ -106,7 +117,7 @@ class Store:
         with _writable(path), Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(COLUMNS))
             writer.writeheader()
-            writer.writerows(self.rows())
+            writer.writerows({name: cell(value) for name, value in each.items()} for each in self.rows())
 
     def to_json(self, path: str | Path) -> None:
         """Write `rows` as a JSON list, each with its learning curve; numbers that are not finite become strings.
@@ -115,9 +126,9 @@ class Store:
             StudyError: the file cannot be written.
         """
         rows = [
-            {name: told(value) for name, value in row.items()}
+            {name: told(value) for name, value in each.items()}
             | {"curve": [{name: told(value) for name, value in asdict(look).items()} for look in outcome.curve]}
-            for row, outcome in self._read()
+            for each, outcome in self._read()
         ]
         with _writable(path):
             Path(path).write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -137,15 +148,34 @@ class Store:
             return int(self._db.execute("SELECT count(*) FROM trials").fetchone()[0])
 
     def _read(self) -> Iterator[tuple[Row, Outcome]]:
+        for kept in self._kept("ORDER BY rowid"):
+            outcome = Outcome.from_json(kept.outcome)
+            yield row(kept, outcome), outcome
+
+    def _kept(self, which: str, *given: str) -> list[Kept]:
+        """The rows that are as they were written; the first other one that is met is told."""
         with self._errors():
-            found = self._db.execute("SELECT key, config, outcome, created FROM trials ORDER BY rowid").fetchall()
-        for key, config, text, created in found:
-            outcome = Outcome.from_json(text)
-            yield _row(key, json.loads(config), outcome, created), outcome
+            found = self._db.execute(f"SELECT rowid, {VALUES} FROM trials {which}", given).fetchall()
+        read = {rowid: intact(*values) for rowid, *values in found}
+        if (damaged := {rowid for rowid, kept in read.items() if kept is None}) and not self._damaged:
+            warnings.warn(
+                f"the store {self.path} holds trials that are damaged: they are not used, and computed anew",
+                DamagedTrials,
+                stacklevel=4,
+            )
+        self._damaged |= damaged
+        return [kept for kept in read.values() if kept is not None]
 
     def _prepare(self) -> None:
         """Make the table where the file is new. Version and table are one transaction, before the log is switched on:
         the header of a file that is not empty always tells what it is."""
+        wrong = [said for (said,) in self._db.execute("PRAGMA integrity_check(1)") if said != "ok"]
+        wrong += [
+            sql for (sql,) in self._db.execute("SELECT sql FROM sqlite_master WHERE type = 'table'") if sql != TABLE
+        ]
+        if wrong:
+            raise StudyError(_said(sqlite3.DatabaseError(visible(str(wrong[0]))), self.path, sqlite3.SQLITE_CORRUPT))
+        self._db.create_function("intact", 5, lambda *values: intact(*values) is not None, deterministic=True)
         self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction():
             if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -173,6 +203,9 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise StudyError(_said(error, self.path)) from error
+        except UnicodeDecodeError as error:  # SQLite's message quotes what is damaged
+            wrong = sqlite3.DatabaseError("its description is no text")
+            raise StudyError(_said(wrong, self.path, sqlite3.SQLITE_CORRUPT)) from error
 
 
 def _check_file(path: Path) -> None:
@@ -201,8 +234,8 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _said(error: sqlite3.Error, path: Path | None) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
+def _said(error: sqlite3.Error, path: Path | None, code: int | None = None) -> str:
+    code = code or getattr(error, "sqlite_errorcode", None)
     base = None if code is None else code & 0xFF
     if code in FULL:
         return f"there is no space left for the store {path} ({error}). {AGAIN} Free some space on that disk first."
@@ -213,7 +246,12 @@ def _said(error: sqlite3.Error, path: Path | None) -> str:
         )
     if base == sqlite3.SQLITE_BUSY:
         return f"another process has kept the store {path} locked for {PATIENCE:g} seconds. {AGAIN}"
-    return f"the store {path} failed: {error}. {AGAIN if base != sqlite3.SQLITE_CORRUPT else 'The file is damaged.'}"
+    if base in DAMAGED:
+        return (
+            f"the store {path} is damaged: {error}. It was left as it is. Give the study another path, or try: "
+            f"sqlite3 {path} .recover | sqlite3 NEW.sqlite"
+        )
+    return f"the store {path} failed: {error}. {AGAIN}"
 
 
 def _until_free(act: Any) -> None:
@@ -235,23 +273,3 @@ def _writable(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}. The store is as it was.") from error
-
-
-ARM: dict[str, type] = {
-    "model": str, "init": str, "norm": str, "activation": str, "depth": int, "width": int, "residual": bool,
-    "dropout": float, "dropout_kind": str, "mixup": float, "cutmix": float, "weight_decay": float,
-    "label_smoothing": float, "optimizer": str, "batch_size": int, "lr": float, "clip": float, "options": str,
-}  # fmt: skip
-TRIAL: dict[str, type] = {"seed": int, "steps": int, "looks": int, "data": str, "device": str, "code": str}
-OUTCOME: dict[str, type] = {
-    "test": float, "validation": float, "loss": float, "area": float, "failed": str, "seconds": float, "engine": str,
-}  # fmt: skip
-COLUMNS: dict[str, type] = ARM | TRIAL | OUTCOME | {"key": str, "created": str}
-
-
-def _row(key: str, config: dict[str, Any], outcome: Outcome, created: str) -> Row:
-    arm = config["arm"]
-    arm |= {"options": json.dumps(arm["options"], sort_keys=True)}
-    arm |= {"clip": float("inf") if arm["clip"] is None else arm["clip"]}
-    values = arm | config | {name: getattr(outcome, name) for name in OUTCOME} | {"key": key, "created": created}
-    return {name: kind("" if values[name] is None else values[name]) for name, kind in COLUMNS.items()}

@@ -1,5 +1,6 @@
 """A study: arms times seeds, on one data set, with the learning rate of each arm tuned."""
 
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -7,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gainstage.study._arm import Arm
+from gainstage._visible import shown
+from gainstage.study._arm import ARMS, Arm, check_count, is_finite
 from gainstage.study._data import Data, load
 from gainstage.study._errors import StudyError
 from gainstage.study._init_text import init_of
@@ -18,6 +20,8 @@ from gainstage.study._tuning import tune
 from gainstage.study._work import Progress, Work
 
 TUNING = 1_000_000  # seeds from here on choose learning rates, those below are reported
+COUNTS = {"seeds": 10_000, "steps": 100_000_000, "looks": 100_000, "tuning_seeds": 1_000}
+RATES, TRIALS, DEVICE = 100, 1_000_000, re.compile(r"cpu|cuda(:[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +33,18 @@ class Study:
     seeds that are not reported; what is reported is the score on the test part at the end of training.
 
     Args:
-        arms: at least one; see `grid`.
+        arms: at least one, at most 10,000; see `grid`. With the seeds at most 1,000,000 trials.
         data: `"digits"`, `"mnist1d"`, `"breast_cancer"`, `"wine"`, `"iris"`, `"diabetes"`, `"mnist5k"`; or `(x, y)`,
             a dataset or a loader.
-        seeds: how many, 0, 1, ...; or which.
-        steps: updates of every trial.
-        looks: points of the learning curves.
-        rates: learning rates to try, and no others; by default five half decades that suit the optimizer, and up to two
-            more where the best one is at an end.
-        tuning_seeds: how many runs choose the learning rate.
-        split_seed: decides which samples are for training, validation and test.
+        seeds: how many, 0, 1, ..., at most 10,000; or which.
+        steps: updates of every trial, at most 100,000,000.
+        looks: points of the learning curves, at most 100,000.
+        rates: learning rates to try, at most 100, and no others; by default five half decades that suit the optimizer,
+            and up to two more where the best one is at an end.
+        tuning_seeds: how many runs choose the learning rate, at most 1,000.
+        split_seed: decides which samples are for training, validation and test; a whole number from 0 on.
         margin: the smallest difference in score that matters to you.
-        device: `"cpu"` or `"cuda"`.
+        device: `"cpu"`, `"cuda"` or one of them, `"cuda:1"`.
 
     Raises:
         StudyError: there are no arms, two of them are equal, or a number is out of its range.
@@ -68,28 +72,45 @@ class Study:
     def __post_init__(self) -> None:
         if not self.arms:
             raise StudyError("a study needs at least one arm: arms=gs.grid(init=['auto', 'torch']).")
-        for arm in self.arms:
+        if len(self.arms) > ARMS:
+            raise StudyError(f"a study has at most {ARMS:,} arms; got {len(self.arms):,}.")
+        told: dict[str, int] = {}
+        for i, arm in enumerate(self.arms):
             if isinstance(arm.init, str):
                 init_of(arm.init)
-        told = [repr(arm.key()) for arm in self.arms]
-        for i, arm in enumerate(self.arms):
-            if told.index(told[i]) != i:
-                raise StudyError(f"arms {told.index(told[i])} and {i} are the same: {arm}. Leave one of them out.")
-        counts = {"steps": self.steps, "looks": self.looks, "tuning_seeds": self.tuning_seeds}
-        if isinstance(self.seeds, int):
-            counts["seeds"] = self.seeds
-        for name, value in counts.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise StudyError(f"{name} is {value!r}: expected a whole number from 1 on.")
-        wrong = [seed for seed in self.seed_list if not 0 <= seed < TUNING]
-        if wrong or len(set(self.seed_list)) < len(self.seed_list) or not self.seed_list:
+            first = told.setdefault(repr(arm.key()), i)
+            if first != i:
+                raise StudyError(f"arms {first} and {i} are the same: {arm}. Leave one of them out.")
+        for name, most in COUNTS.items():
+            if name != "seeds" or isinstance(self.seeds, int):
+                check_count(name, getattr(self, name), most)
+        self._check_seeds()
+        rates = self.rates
+        if rates is not None and not (0 < len(rates) <= RATES and all(is_finite(rate) and rate > 0 for rate in rates)):
             raise StudyError(
-                f"seeds are {self.seeds!r}: expected how many, or different numbers from 0 to {TUNING - 1:,}."
+                f"rates are {shown(rates)}: expected up to {RATES} learning rates above 0, such as [1e-3, 1e-2]."
             )
-        if self.rates is not None and not (self.rates and all(0 < rate < float("inf") for rate in self.rates)):
-            raise StudyError(f"rates are {self.rates!r}: expected learning rates above 0, such as [1e-3, 1e-2].")
-        if not self.margin >= 0:
-            raise StudyError(f"margin is {self.margin!r}: expected a score difference from 0 on, such as 0.01.")
+        if not (is_finite(self.margin) and self.margin >= 0):
+            raise StudyError(f"margin is {shown(self.margin)}: expected a score difference from 0 on, such as 0.01.")
+        if not (isinstance(self.device, str) and DEVICE.fullmatch(self.device)):
+            raise StudyError(f"device is {shown(self.device)}: expected 'cpu', 'cuda' or 'cuda:1'.")
+
+    def _check_seeds(self) -> None:
+        seeds = self.seed_list
+        whole = all(isinstance(seed, int) and 0 <= seed < TUNING for seed in seeds)
+        if not whole or not 0 < len(set(seeds)) == len(seeds) <= COUNTS["seeds"]:
+            raise StudyError(
+                f"seeds are {shown(self.seeds)}: expected how many, or different numbers from 0 to {TUNING - 1:,}, at "
+                f"most {COUNTS['seeds']:,}."
+            )
+        if (trials := len(seeds) * len(self.arms)) > TRIALS:
+            raise StudyError(f"seeds and arms make {trials:,} trials: expected at most {TRIALS:,}.")
+        if (
+            isinstance(self.split_seed, bool)
+            or not isinstance(self.split_seed, int)
+            or not 0 <= self.split_seed < 2**63
+        ):
+            raise StudyError(f"split_seed is {shown(self.split_seed)}: expected a whole number from 0 on.")
 
     @property
     def seed_list(self) -> tuple[int, ...]:

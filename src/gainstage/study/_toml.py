@@ -1,11 +1,12 @@
 """A study written as TOML: `data`, `seeds`, `steps` and the like, a table `[grid]`, tables `[[arms]]`."""
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from gainstage._foreign import toml_of
+from gainstage._visible import shown, visible
 from gainstage.errors import GainstageError
 from gainstage.study._arm import Arm, Factory, grid, nearest
 from gainstage.study._errors import StudyError
@@ -16,10 +17,11 @@ ARM = tuple(f.name for f in fields(Arm))
 GRID = tuple(name for name in ARM if name != "name")
 TOP = (*(f.name for f in fields(Study) if f.name != "arms"), "grid", "arms")
 Check = Callable[[Any], bool]
+LONGEST = 500
 KINDS: dict[str, tuple[Check, str]] = {
     **dict.fromkeys(
         ("model", "init", "norm", "activation", "dropout_kind", "optimizer", "name", "device"),
-        (lambda value: isinstance(value, str), "a text"),
+        (lambda value: isinstance(value, str) and len(value) <= LONGEST, f"a text of at most {LONGEST} characters"),
     ),
     **dict.fromkeys(("steps", "looks", "tuning_seeds", "split_seed"), (lambda value: _whole(value), "a whole number")),
     "data": (lambda value: isinstance(value, str), "the name of a data set"),
@@ -56,10 +58,7 @@ def study_of(text: str, *, file: str = "study.toml", factory: Callable[[str], Fa
         >>> len(study.arms), study.seeds
         (4, 3)
     """
-    try:
-        told = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise StudyError(f"{file} is not TOML: {error}") from None
+    told = toml_of(text, file, error=StudyError)
     at = _Places(file, text)
     _check_keys(told, TOP, at, "")
     alone = told.pop("arms", [])
@@ -77,7 +76,7 @@ class _Places:
     """Where in the file a key of a table is written; `tomllib` does not tell."""
 
     def __init__(self, file: str, text: str) -> None:
-        self._file = file
+        self._file = visible(file)
         self._lines: dict[tuple[str, str], int] = {}
         table, arms = "", 0
         for number, line in enumerate(text.splitlines(), 1):
@@ -108,11 +107,11 @@ def _check_keys(told: Mapping[str, Any], known: tuple[str, ...], at: _Places, ta
                 "" if table or key not in ARM else " It is a field of an arm: write it under [grid] or [[arms]]."
             )
             hint = elsewhere or f"{nearest(key, known)} There are: {', '.join(known)}."
-            raise StudyError(f"{at(table, key)}: there is no key {key!r}.{hint}")
+            raise StudyError(f"{at(table, key)}: there is no key {shown(key)}.{hint}")
         fits, expected = KINDS.get(key, (lambda _: True, ""))
         for each in value if table == "grid" and isinstance(value, list) else [value]:
             if not fits(each):
-                raise StudyError(f"{at(table, key)}: {key} is {each!r}: expected {expected}.")
+                raise StudyError(f"{at(table, key)}: {key} is {shown(each)}: expected {expected}.")
 
 
 def _grid(table: dict[str, Any], at: _Places, factory: Callable[[str], Factory] | None) -> tuple[Arm, ...]:

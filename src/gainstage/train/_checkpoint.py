@@ -1,13 +1,14 @@
 """Checkpoints: everything a run needs to go on, in one file."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
+from gainstage._visible import said
 from gainstage.train._errors import TrainError
 from gainstage.train._processes import gathered, rank, together
 from gainstage.train._storage import read, snapshot, write
@@ -61,7 +62,8 @@ def save_checkpoint(path: str | Path, **objects: Any) -> None:
 def load_checkpoint(path: str | Path, **objects: Stateful) -> dict[str, Any]:
     """Put `objects` and the random states back as `save_checkpoint` found them.
 
-    Random states of a process that was not there, or of a device that is not, are left as they are.
+    Random states of a process that was not there, or of a device that is not, are left as they are. All of the file is
+    checked before anything is put back.
 
     Args:
         path: a file that `save_checkpoint` wrote.
@@ -71,18 +73,21 @@ def load_checkpoint(path: str | Path, **objects: Stateful) -> dict[str, Any]:
         Everything else the file holds: plain data as it was given, states of objects that were not asked for.
 
     Raises:
-        TrainError: the file is missing or not a checkpoint, it lacks a name, or a state does not fit its object; the
-            objects are then as they were.
+        TrainError: the file is missing, damaged or not a checkpoint, it lacks a name, or a state does not fit its
+            object; objects and random states are then as they were.
     """
     stored = read(path)
-    if set(stored) != {_RANDOM, "objects"}:
+    everyone, states = stored.get(_RANDOM), stored.get("objects")
+    if not isinstance(everyone, list) or not isinstance(states, dict) or len(stored) != 2:
         raise TrainError(f"{path} is not a checkpoint of save_checkpoint")
-    states = stored["objects"]
+    own = everyone[rank()] if rank() < len(everyone) else None
+    if own is not None:
+        check_random_states(own, str(path))
     if missing := sorted(set(objects) - set(states)):
         raise TrainError(f"{path} holds no {missing[0]!r}; it holds {', '.join(map(repr, states))}")
     load_states(objects, {name: states[name] for name in objects})
-    if rank() < len(stored[_RANDOM]):
-        set_random_states(stored[_RANDOM][rank()])
+    if own is not None:
+        set_random_states(own)
     return {name: value for name, value in states.items() if name not in objects}
 
 
@@ -99,7 +104,7 @@ def load_states(objects: Mapping[str, Stateful], states: Mapping[str, Any]) -> N
             objects[name].load_state_dict(before[name])
         if not isinstance(error, Exception):
             raise
-        raise TrainError(f"the stored state of {done[-1]!r} does not fit: {error}") from error
+        raise TrainError(f"the stored state of {done[-1]!r} does not fit: {said(error, 2000)}") from error
 
 
 def random_states() -> dict[str, Any]:
@@ -114,10 +119,30 @@ def random_states() -> dict[str, Any]:
     }
 
 
+def check_random_states(states: Any, where: str) -> None:
+    """Put the states into generators that nobody uses: what they take, the global ones will take.
+
+    Raises:
+        TrainError: one does not.
+    """
+    try:
+        random.Random().setstate(states["python"])
+        np.random.RandomState().set_state(states["numpy"])
+        torch.Generator().set_state(states["torch"])
+        for state in states["cuda"] if _fits_cuda(states["cuda"]) else ():
+            torch.Generator("cuda").set_state(state)
+    except Exception as error:
+        raise TrainError(f"{where} holds random states that no generator takes: {said(error)}") from error
+
+
 def set_random_states(states: Mapping[str, Any]) -> None:
     """Put the generators back into the states that `random_states` found."""
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
     torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.device_count() == len(states["cuda"]):
+    if _fits_cuda(states["cuda"]):
         torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def _fits_cuda(states: Sequence[Any]) -> bool:
+    return len(states) > 0 and torch.cuda.device_count() == len(states)

@@ -1,4 +1,5 @@
-"""States as one safetensors file, written so that a kill at any moment leaves the old file or the new one."""
+"""States as one safetensors file, written so that a kill at any moment leaves the old file or the new one, and read
+only where it is as it was written."""
 
 import json
 import math
@@ -6,6 +7,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gainstage._visible import said
 from gainstage.train._errors import TrainError
 
-_KEY = "gainstage"
+_KEY, _DIGEST, _FORMAT = "gainstage", "digest", {"format": "2"}
 _PLAIN = (Tensor, nn.Parameter)
 
 
@@ -25,7 +28,8 @@ def write(path: str | Path, state: Mapping[str, Any]) -> None:
     """Write `state` to `path`: a file beside it, flushed to the disk and renamed over it, and the rename flushed.
 
     Tensors are stored as such, under names like `model/0.weight`; everything around them as JSON in the header. A
-    tensor that occurs twice is stored once. One process writes to a path at a time.
+    tensor that occurs twice is stored once. A digest of all of it, some 1 GB a second, tells a damaged file from a
+    whole one. One process writes to a path at a time.
 
     Raises:
         TrainError: the state holds something that is no data, or the disk refuses; the old file is as it was.
@@ -36,7 +40,7 @@ def write(path: str | Path, state: Mapping[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata={_KEY: text})
+        save_file(tensors, temporary, metadata={_KEY: text, _DIGEST: _digest(text, tensors), **_FORMAT})
         _flush(temporary)
         os.replace(temporary, path)
         _flush(path.parent)
@@ -50,7 +54,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """What `write` wrote, on the CPU. Nothing in the file is executed.
 
     Raises:
-        TrainError: there is no such file, or something else wrote it.
+        TrainError: there is no such file, it is of another format or damaged, or something else wrote it.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,10 +64,17 @@ def read(path: str | Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
             if _KEY not in metadata:
                 raise TrainError(f"{path} holds tensors, but was not written by gainstage.train.save_checkpoint")
+            if not metadata.items() >= _FORMAT.items():
+                raise TrainError(f"{path} is not of format {_FORMAT['format']}, which this version of gainstage reads")
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        if metadata.get(_DIGEST) != _digest(metadata[_KEY], tensors):
+            raise TrainError(f"{path} is damaged: it is not as it was written. Go on from an older checkpoint")
         return dict(_decode(json.loads(metadata[_KEY]), tensors))
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainError(f"{path} is not a file that gainstage.train.save_checkpoint wrote: {error}") from error
+    except TrainError:
+        raise
+    except Exception as error:  # whatever a foreign file makes fail on the way
+        why = f"{type(error).__name__}: {said(error)}"
+        raise TrainError(f"{path} is not a file that gainstage.train.save_checkpoint wrote ({why})") from error
 
 
 def snapshot(state: Any) -> Any:
@@ -159,6 +170,15 @@ class _Encoder:
             return tensor.clone()
         self._storages.add(storage.data_ptr())
         return tensor
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """Of the text, and of each tensor's name, kind and bytes."""
+    digest = blake2b(text.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), *tensor.shape]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _WIDE = torch.logspace(-4, 4, 97, dtype=torch.float64)
 _ALL = torch.cat([-_WIDE.flip(0), torch.zeros(1, dtype=torch.float64), _WIDE])
-_UNIT = torch.linspace(0, 1, 101, dtype=torch.float64)
+_UNIT = torch.linspace(0, 1, 101, dtype=torch.float64, device="cpu")
 _FURTHER = frozenset({"rdiv", "rtruediv", "rsub", "log_sigmoid"})  # elementwise, too: 1 / x, 1 - x
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.check.probes._quiet import Quiet
-from gainstage.run import Loss, call, named_parameters, objective, sharded_like, undisturbed, whole
+from gainstage.run import Loss, call, foreign, named_parameters, objective, sharded_like, undisturbed, whole
 
 _EVALUATIONS = 4  # of the loss, in the one step of an optimizer that evaluates it itself (LBFGS: 20 by default)
 
@@ -97,7 +97,7 @@ def optimizer_step(
         for parameter in named.values():
             parameter.grad = None
         total = value()
-        total.backward()  # type: ignore[no-untyped-call]
+        foreign("the backward pass")(total.backward)()
         return total.detach()
 
     with undisturbed(model, optimizer, seed=seed) as keeper, Quiet():

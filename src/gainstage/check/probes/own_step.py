@@ -1,17 +1,18 @@
 """The user's own training step: what it does, watched from outside, and undone."""
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from gainstage.run import named_parameters, undisturbed, whole
+from gainstage.run import abroad, dense, named_parameters, undisturbed
 
 CALLS = 2  # the second shows what the first has left behind
 PATIENCE = 16  # calls until a step must have been made, for loops that accumulate gradients on purpose
@@ -114,22 +115,27 @@ class _Watch:
         self.gradients: dict[str, Tensor] = {}
         self.levels: dict[str, Tensor] = {}
 
-    def hooks(self, keeper: undisturbed) -> ExitStack:
-        stack = ExitStack()
+    @contextmanager
+    def hooks(self, keeper: undisturbed) -> Iterator[None]:
+        with ExitStack() as stack:
+            self._register(stack, keeper)
+            yield
+
+    def _register(self, stack: ExitStack, keeper: undisturbed) -> None:
         for name, parameter in self.named.items():
             before = parameter.register_hook(partial(self._arrives, name, parameter))  # type: ignore[no-untyped-call]
             after = parameter.register_post_accumulate_grad_hook(partial(self._arrived, name))  # type: ignore[no-untyped-call]
             stack.callback(before.remove)
             stack.callback(after.remove)
         stack.callback(register_optimizer_step_pre_hook(partial(self._steps, keeper)).remove)
-        stack.callback(self.model.register_forward_pre_hook(self._runs).remove)
-        return stack
+        stack.callback(register_module_forward_pre_hook(self._runs).remove)
 
     def run(self, train_step: Callable[[], Any]) -> str:
         """One call; the text of the exception that ended it."""
         self.calls.append(Call())
         try:
-            value = train_step()
+            with abroad():
+                value = train_step()
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         if isinstance(value, Tensor):
@@ -139,14 +145,14 @@ class _Watch:
 
     def moved(self, keeper: undisturbed) -> frozenset[str]:
         """The parameters that differ from their start; NaN differs from everything."""
-        return frozenset(n for n, p in self.named.items() if not torch.equal(whole(p), whole(keeper.before(p))))
+        return frozenset(n for n, p in self.named.items() if not torch.equal(dense(p), dense(keeper.before(p))))
 
     @torch.no_grad()
     def descent(self, keeper: undisturbed) -> tuple[float, float]:
         slope = size = 0.0
         for name, gradient in self.gradients.items():
-            change = (whole(self.named[name].detach()) - whole(keeper.before(self.named[name]))).float()
-            gradient = whole(gradient)
+            change = (dense(self.named[name].detach()) - dense(keeper.before(self.named[name]))).float()
+            gradient = dense(gradient)
             slope += float((change * gradient.float()).sum())
             size += float(torch.linalg.vector_norm(change) * torch.linalg.vector_norm(gradient.float()))
         self.gradients.clear()
@@ -179,7 +185,7 @@ class _Watch:
         now.used = _norm({n: torch.linalg.vector_norm(g.to_dense().float()) for n, g in used.items()})
 
     def _runs(self, module: nn.Module, inputs: Any) -> None:
-        if torch.is_grad_enabled():
+        if module is self.model and torch.is_grad_enabled():
             self.calls[-1].evaluating = bool(self.modes) and not any(m.training for m in self.modes)
 
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from gainstage.check.probes._quiet import Quiet
 from gainstage.check.probes.optimizer_step import make_step
-from gainstage.run import Loss, call, map_tensors, objective, undisturbed
+from gainstage.run import Loss, call, foreign, map_tensors, objective, undisturbed
 from gainstage.signal._moments import sample_axis
 
 
@@ -47,7 +47,7 @@ def train(
             torch.manual_seed(seed)
             optimizer.zero_grad(set_to_none=True)
             total, _ = objective(call(model, example), target, loss)
-            total.backward()  # type: ignore[no-untyped-call]
+            foreign("the backward pass")(total.backward)()
             return total.detach()
 
         for _ in range(steps):

@@ -5,7 +5,7 @@ from collections import Counter
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from gainstage.report._visible import visible
+from gainstage._visible import visible
 from gainstage.report.study._details import StudyDetails, place_of
 from gainstage.report.study._layout import Block, best_and_like, blocks
 from gainstage.report.study._method import method

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from gainstage._visible import cell
 from gainstage.report.study._details import StudyDetails
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ def study_csv(results: "Results", details: StudyDetails | None = None) -> str:
         details: nothing of them is shown.
 
     Returns:
-        Text with a header; fields that hold commas or line breaks are quoted. A label that a spreadsheet would take for
-        a formula gets an apostrophe in front.
+        Text with a header; fields that hold commas or line breaks are quoted. A text that a spreadsheet would take for
+        a formula gets an apostrophe in front; numbers stay numbers.
     """
     file = StringIO()
-    rows = [{name: _harmless(value) for name, value in row.items()} for row in results.rows()]
+    rows = [{name: cell(value) for name, value in row.items()} for row in results.rows()]
     writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -62,10 +63,6 @@ def _curves(results: "Results") -> list[dict[str, Any]]:
         for label, each in zip(results.labels, results.arms, strict=True)
         for seed, run in zip(results.seeds, each.outcomes, strict=True)
     ]
-
-
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _finite(value: Any) -> Any:

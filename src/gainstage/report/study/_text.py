@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from gainstage._visible import visible
 from gainstage.report._page import Page
-from gainstage.report._visible import visible
 from gainstage.report.study._details import StudyDetails, engines, place_of, run
 from gainstage.report.study._layout import Block, best_and_like, blocks
 from gainstage.report.study._numbers import at_edge, half, mean, rate, score

@@ -163,7 +163,7 @@ def _declared(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     others: dict[str, Tensor] = {}
     gpt2 = getattr(getattr(model, "config", None), "model_type", "") == "gpt2"
     for path, module in named_modules(model):
-        weight = module._parameters.get("weight")
+        weight = dict(module.named_parameters(recurse=False)).get("weight")
         if not isinstance(weight, Tensor) or weight.dim() < 2 or isinstance(module, nn.Embedding) or weight.is_meta:
             continue
         flagged = any(vars(module).get(flag, False) for flag in _FLAGS) or (gpt2 and path.endswith("c_proj"))

@@ -1,0 +1,69 @@
+"""What every public call that runs foreign code does around its work: our own tensors are real, and nobody exits."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+from gainstage.errors import ForwardError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_abroad: ContextVar[tuple[AbstractContextManager[Any], ...] | None] = ContextVar("_abroad", default=None)
+
+
+def entry(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that people call: it makes its own tensors on the CPU, and is not ended by the model that it runs.
+
+    Default device and fake mode of the caller hold where the caller's code runs (`abroad`), and nowhere else. A model
+    that ends the program (`sys.exit`) ends with a `ForwardError`; Ctrl-C stays Ctrl-C.
+
+    Example:
+        >>> make = entry(lambda: torch.zeros(2))
+        >>> with torch.device("meta"):
+        ...     make().device, torch.zeros(2).device
+        (device(type='cpu'), device(type='meta'))
+    """
+
+    @functools.wraps(function)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _abroad.get() is not None:
+            return function(*args, **kwargs)
+        try:
+            with _home():
+                return function(*args, **kwargs)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise ForwardError(f"the model raised {type(error).__name__}: {error}, which ends the program") from error
+
+    return inside
+
+
+@contextmanager
+def _home() -> Iterator[None]:
+    device = torch.get_default_device()
+    fake: Any = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
+    usual = device.type == "cpu" and fake is None
+    token = _abroad.set(() if usual else (*([fake] if fake is not None else []), device))
+    try:
+        with ExitStack() as stack:
+            if not usual:
+                stack.enter_context(unset_fake_temporarily())
+                stack.enter_context(torch.device("cpu"))
+            yield
+    finally:
+        _abroad.reset(token)
+
+
+@contextmanager
+def abroad() -> Iterator[None]:
+    """Around code of the user's: default device and fake mode are those that `entry` was called under."""
+    with ExitStack() as stack:
+        for context in _abroad.get() or ():
+            stack.enter_context(context)
+        yield
