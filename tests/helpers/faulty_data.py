@@ -253,3 +253,18 @@ def square_feet_with_sgd() -> Subject:
     y = (x - 2000) / 900 + 0.1 * torch.randn(N, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     return Subject(model, x, y, nn.MSELoss(), optimizer)
+
+
+@faulty("DAT610", "note")
+def coordinates_moved_in_place() -> Subject:
+    class Moving(nn.Module):  # the coordinate update of a graph network, written with +=
+        def __init__(self) -> None:
+            super().__init__()
+            self.shift, self.out = nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x += self.shift(x).tanh()
+            return self.out(x)
+
+    x = torch.randn(N, 4)
+    return Subject(Moving(), x, torch.arange(N) % 3, F.cross_entropy)

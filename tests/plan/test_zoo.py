@@ -12,6 +12,7 @@ from healthy import HEALTHY
 from healthy_hf import HUGGING_FACE
 
 import gainstage as gs
+from gainstage.run import named_parameters
 
 ZOO = {name: build for name, build in (HEALTHY | HUGGING_FACE).items() if name != "on_the_meta_device"}
 NO_CLASSES = {"clipmodel", "siglipmodel", "vitmaeforpretraining"}  # they compare images with texts or with images
@@ -22,7 +23,7 @@ def test_an_initialized_model_is_healthy(name: str) -> None:
     torch.manual_seed(0)
     subject = ZOO[name]()
     plan = gs.initialize(subject.model, subject.example)
-    assert set(plan) == {name for name, _ in subject.model.named_parameters()}
+    assert set(plan) == {name for name, _ in named_parameters(subject.model)}
     assert all(assignment.role and assignment.reason for assignment in plan.values())
     report = gs.check(subject.model, subject.example, target=subject.target, loss=subject.loss)
     assert report.ok, str(report)

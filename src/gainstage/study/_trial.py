@@ -11,9 +11,10 @@ import torch
 
 from gainstage.study._arm import Arm
 
-ROOMS = ("init", "signal", "nn", "plan", "train", "study/families")
+ROOMS = ("init", "run", "signal", "nn", "plan", "train", "study/families")
 FILES = ("arm", "build", "data", "engine", "init_text", "own_data", "sources", "split", "trial")
-CODE = (*ROOMS, *(f"study/_{name}.py" for name in FILES))  # what decides a number
+LEAVES = ("_foreign.py", "_memory.py", "_visible.py")
+CODE = (*ROOMS, *LEAVES, *(f"study/_{name}.py" for name in FILES))  # what decides a number
 
 
 @dataclass(frozen=True)
