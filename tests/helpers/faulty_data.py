@@ -256,15 +256,16 @@ def square_feet_with_sgd() -> Subject:
 
 
 @faulty("DAT610", "note")
-def coordinates_moved_in_place() -> Subject:
-    class Moving(nn.Module):  # the coordinate update of a graph network, written with +=
+def standardized_in_place() -> Subject:
+    class Standardizing(nn.Module):  # the second epoch over the same tensor reads other data than the first
         def __init__(self) -> None:
             super().__init__()
-            self.shift, self.out = nn.Linear(4, 4), nn.Linear(4, 3)
+            self.body = dense(8, 32, 4)
 
         def forward(self, x: Tensor) -> Tensor:
-            x += self.shift(x).tanh()
-            return self.out(x)
+            x -= 0.5
+            x /= 2.0
+            return self.body(x)
 
-    x = torch.randn(N, 4)
-    return Subject(Moving(), x, torch.arange(N) % 3, F.cross_entropy)
+    x, y = blobs(4)
+    return Subject(Standardizing(), x, y, F.cross_entropy)
