@@ -35,5 +35,7 @@ from gainstage.run._subject import Loss as Loss
 from gainstage.run._subject import Subject as Subject
 from gainstage.run._undisturbed import undisturbed as undisturbed
 from gainstage.run._whole import dense as dense
+from gainstage.run._whole import over_ranks as over_ranks
+from gainstage.run._whole import replicated_like as replicated_like
 from gainstage.run._whole import sharded_like as sharded_like
 from gainstage.run._whole import whole as whole

@@ -1,7 +1,7 @@
 """Examples and outputs of any shape: find the tensors, move them, call the model with them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -47,18 +47,21 @@ def map_tensors(
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, dict):
-        return type(value)({key: map_tensors(item, change, other) for key, item in value.items()})
+        made = copy(value)  # with the default, the attributes and the order that a class derived from dict has
+        for key, item in value.items():
+            made[key] = map_tensors(item, change, other)
+        return made
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(map_tensors(item, change, other) for item in value))
     if isinstance(value, list | tuple):
-        return type(value)(map_tensors(item, change, other) for item in value)
+        return type(value)([map_tensors(item, change, other) for item in value])
     return other(value)
 
 
 def own_copy(example: Any) -> Any:
     """An example that a pass may write to: its tensors, and the objects that it holds, are others.
 
-    What is given twice stays one thing. A parameter stays itself, as does an object that cannot be copied.
+    What is given twice stays one thing. A parameter or a module stays itself, as does what cannot be copied.
     """
     memo: dict[int, Any] = {}
 
@@ -72,9 +75,11 @@ def own_copy(example: Any) -> Any:
         return found
 
     def own(value: Any) -> Any:
-        if value is None or isinstance(value, int | float | str | bool):
+        if value is None or isinstance(value, int | float | str | bool | nn.Module):
             return value
         try:
+            for tensor in tensors_in(value):
+                memo[id(tensor)] = copied(tensor)  # deepcopy refuses one that is computed, and copies parameters
             return deepcopy(value, memo)
         except Exception:
             return value

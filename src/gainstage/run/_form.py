@@ -26,7 +26,7 @@ class Form:
         self.tensor, self.leaf = tensor, tensor.is_leaf
         self.kind, self.alias = type(tensor), tensor.detach()
         self.requires_grad, self.grad = tensor.requires_grad, tensor.grad if tensor.is_leaf else None
-        self.version = None if tensor.is_inference() else tensor._version
+        self.version = _version(tensor)
         self.hooks: dict[str, Mapping[int, Any]] = {
             name: hooks for name in _HOOKS if (hooks := getattr(tensor, name, None)) is not None
         }
@@ -52,11 +52,18 @@ class Form:
             for added in [key for key in tensor.__dict__ if key not in self.attributes]:
                 del tensor.__dict__[added]
             tensor.__dict__.update(self.attributes)
-        if self.version is not None and tensor._version != self.version:
+        if self.version is not None and _version(tensor) != self.version:
             torch._C._autograd._unsafe_set_version_counter((tensor,), (self.version,))
 
     def _mode(self) -> AbstractContextManager[Any]:
         return torch.inference_mode() if self.tensor.is_inference() else nullcontext()
+
+
+def _version(tensor: Tensor) -> int | None:
+    try:
+        return tensor._version
+    except RuntimeError:  # inference tensors do not count
+        return None
 
 
 def _same_form(a: Tensor, b: Tensor) -> bool:

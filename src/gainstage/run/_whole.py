@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -30,3 +30,25 @@ def sharded_like(tensor: Tensor, other: Any) -> Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(tensor, other.device_mesh, other.placements, src_data_rank=None)
+
+
+def replicated_like(tensor: Tensor, other: Any) -> Tensor:
+    """A whole tensor, which every rank has, on the devices of `other`, to compute with it; see `sharded_like`."""
+    if not hasattr(other, "placements"):
+        return tensor
+    from torch.distributed.tensor import DTensor, Replicate
+
+    mesh = other.device_mesh
+    return DTensor.from_local(tensor, mesh, [Replicate()] * mesh.ndim, run_check=False)
+
+
+def over_ranks(value: float, model: nn.Module, parameter: Any) -> float:
+    """The mean of a number over the ranks that train one parameter, each of which may have a batch of its own."""
+    groups = [m.process_group for m in model.modules() if isinstance(m, nn.parallel.DistributedDataParallel)][:1]
+    if hasattr(parameter, "device_mesh"):
+        groups = parameter.device_mesh.get_all_groups()
+    for group in groups:
+        total = torch.tensor(value, dtype=torch.float64, device=parameter.device)
+        torch.distributed.all_reduce(total, group=group)
+        value = total.item() / group.size()
+    return value

@@ -20,7 +20,20 @@ COMPOSITE = (F.multi_head_attention_forward, torch.autograd.backward)
 # Operations that only rearrange or recast entries, whether or not they copy.
 REARRANGE = frozenset(
     {"contiguous", "reshape", "flatten", "unflatten", "clone", "detach", "alias", "positive", "requires_grad"}
-    | {"to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "pin_memory"}
+    | {
+        "to",
+        "resize",
+        "resize_as",
+        "type",
+        "type_as",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+        "cpu",
+        "cuda",
+        "pin_memory",
+    }
     | {"resolve_conj", "view_as_real", "view_as_complex"}
 )
 # Operations that make new numbers; a tensor among their arguments gives a size.

@@ -123,7 +123,7 @@ class Recorder(TorchFunctionMode):
             self._replay(op, results[0])
             return
         moves = op in REARRANGE or is_collective(func) or any(shares_memory(results[0], t) for t in reads)
-        view = written is None and moves
+        view = moves and (written is None or op.startswith("resize"))  # what it makes holds no numbers yet
         kind = "view" if view else ("loss" if self.phase == "loss" else "op")
         refs = map_refs((args, kwargs), self._ref)
         if op == "hardtanh" and (refs[1].get("min_val") if "min_val" in refs[1] else [*refs[0], None, None][1]) == 0:
@@ -240,7 +240,7 @@ class Recorder(TorchFunctionMode):
     def backward(self, total: Tensor) -> dict[str, Tensor]:
         """Run the backward pass; the gradients of the parameters by name."""
         self.phase = "replay"
-        replays = bool(self.without_grad) and has_reentrant_checkpoint(total)
+        replays = has_reentrant_checkpoint(total)
         further = [t for t in tensors_in(self.given) if t.requires_grad]
         try:
             with self if replays else nullcontext():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gainstage.check.evidence import Evidence
-from gainstage.run import whole
+from gainstage.run import dense
 from gainstage.signal import Ref, Site, observe
 from gainstage.signal._calls import ADDS
 
@@ -50,7 +50,7 @@ def of_optimizer(evidence: Evidence) -> Pull | None:
         for p in group["params"]:
             gradient = evidence.gradients.get(names.get(id(p), ""))
             if gradient is not None and p.dim() > 1:
-                size = float(torch.linalg.vector_norm(whole(p.detach())))
+                size = float(torch.linalg.vector_norm(dense(p.detach())))
                 decay, weight = decay + (rate * size) ** 2, weight + size**2
                 data += float(torch.linalg.vector_norm(gradient.to_dense())) ** 2
     return Pull(type(optimizer).__name__, sqrt(decay), sqrt(data), sqrt(decay / weight)) if decay > 0 else None
@@ -70,7 +70,7 @@ def of_loss(evidence: Evidence) -> Pull | None:
         if site.index in terms and x.requires_grad:
             sign = -1.0 if terms[site.index].op == "sub" else 1.0
             found = torch.autograd.grad(sign * x, list(weights.values()), retain_graph=True, allow_unused=True)
-            found = tuple(g if g is None else whole(g) for g in found)
+            found = tuple(g if g is None else dense(g) for g in found)
             for name, gradient in zip(weights, found, strict=True):
                 if gradient is not None:
                     pulls[name] = pulls[name] + gradient if name in pulls else gradient
