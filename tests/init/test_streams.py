@@ -283,3 +283,16 @@ def test_default_device_and_dtype_do_not_matter(law):
         assert np.array_equal(init.sample(law, (36, 36), name="w"), expected.numpy())
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_a_wrapper_in_front_of_a_name_changes_no_number() -> None:
+    plain = init.fill_(torch.empty(8, 4), init.he_normal(), seed=1, name="blocks.0.fc.weight")
+    for name in (
+        "module.blocks.0.fc.weight",
+        "_orig_mod.blocks.0.fc.weight",
+        "blocks.0._checkpoint_wrapped_module.fc.weight",
+        "module._orig_mod._fsdp_wrapped_module.blocks.0.fc.weight",
+    ):
+        assert torch.equal(init.fill_(torch.empty(8, 4), init.he_normal(), seed=1, name=name), plain)
+    inner = init.fill_(torch.empty(8, 4), init.he_normal(), seed=1, name="blocks.module.0.fc.weight")
+    assert not torch.equal(inner, plain)  # inside a name it is the user's own

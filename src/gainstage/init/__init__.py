@@ -95,5 +95,6 @@ from ._quadrature import gaussian_mean as gaussian_mean
 from ._quadrature import gaussian_product_mean as gaussian_product_mean
 from ._scaling import variance_scaling as variance_scaling
 from ._stored import law_from_json as law_from_json
+from ._stream import bare_name as bare_name
 from ._truncated import trunc_normal as trunc_normal
 from ._truncated import truncated_normal as truncated_normal

@@ -15,7 +15,7 @@ from ._errors import CannotFill
 from ._fans import Fans
 from ._law import Law
 from ._numbers import shown, whole
-from ._stream import Stream
+from ._stream import Stream, bare_name
 from ._write import write_
 
 _SEED_BITS = 4096
@@ -99,13 +99,14 @@ def fill_all_(
         name, tensor, law, *rest = item
         fans = rest[0] if rest else None
         prepared(tensor, law, name, fans)
-        if name in checked and checked[name][0] is not tensor:
+        key = bare_name(name)
+        if key in checked and checked[key][0] is not tensor:
             raise CannotFill(
-                f"the name {shown(name)} is used twice, for shapes {tuple(checked[name][0].shape)} and "
+                f"the name {shown(name)} is used twice, for shapes {tuple(checked[key][0].shape)} and "
                 f"{tuple(tensor.shape)}; both would get the same random numbers. Give every parameter its own name, as "
                 "model.named_parameters() does."
             )
-        checked[name] = (tensor, law, fans)
+        checked[key] = (tensor, law, fans)
     _seed(seed)
     for name, (tensor, law, fans) in checked.items():
         fill_(tensor, law, seed=seed, name=name, fans=fans)

@@ -12,7 +12,7 @@ from torch import nn
 from gainstage._foreign import fitted, json_of, of_version
 from gainstage._visible import said, shown, visible
 from gainstage.errors import GainstageError
-from gainstage.init import Law
+from gainstage.init import Law, bare_name
 from gainstage.plan._assignment import Assignment, Row
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ class Plan(Mapping[str, Assignment]):
     ties: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Assignment:
-        name = self.ties.get(name, name)
-        if name not in self.assignments:
-            raise KeyError(self._unknown(name))
-        return self.assignments[name]
+        for own in (name, bare_name(name)):
+            if (own := self.ties.get(own, own)) in self.assignments:
+                return self.assignments[own]
+        raise KeyError(self._unknown(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.assignments)
