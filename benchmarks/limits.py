@@ -21,15 +21,16 @@ from torch.optim import SGD, Adam
 
 from digits import Stepper, X, Y, accuracy, fit, mean_accuracy, mlp
 from gainstage.check import Evidence
+from gainstage.check.facts.limits import COLLAPSE
 from gainstage.check.facts.penalty import of_optimizer
 from gainstage.check.facts.steps import stepping
 from gainstage.check.probes.redraw import redraw
 from gainstage.check.rules.trainability.control import _score
-from gainstage.check.thresholds import COLLAPSE_ERROR, REDRAWS
-from gainstage.run import Subject
-from healthy_distribution import LEVELS, exploding_residual, measure
+from gainstage.check.rules.trainability.seeds import REDRAWS
+from healthy_distribution import numbers
 
 Make = Callable[[], nn.Module]
+LEVELS = ("FWD201", "FWD202", "FWD203", "FWD204", "FWD205", "BWD301", "BWD302")
 ADAM: Stepper = partial(Adam, lr=1e-3)
 MOMENTUM: Stepper = partial(SGD, lr=0.05, momentum=0.9)
 
@@ -62,9 +63,9 @@ def starts() -> None:
     for depth, act, law, scale in cases:
         make = partial(started, depth, act, law, scale)
         torch.manual_seed(0)
-        found = measure(Subject(make(), X[:128], Y[:128], F.cross_entropy), LEVELS)
+        found = numbers(Evidence(make(), X[:128], target=Y[:128], loss=F.cross_entropy), LEVELS)
         runs = [max(accuracy(fit(make, partial(Adam, lr=r), seed=s)) for r in (1e-3, 1e-4)) for s in (0, 1)]
-        shown = "  ".join(f"{name} {value:.1e}" for name, value in found.items())
+        shown = "  ".join(f"{code} {value:.1e}" for code, _, value in found)
         print(f"{depth:3} {act.__name__:5}{law:11}{scale:<5}{runs[0]:.2f} {runs[1]:.2f}  {shown}", flush=True)
 
 
@@ -83,9 +84,9 @@ def residual() -> None:
 
     for depths in ([3, 4, 6, 3], [3, 4, 23, 3], [3, 8, 36, 3]):
         make = partial(Net, depths)
-        ratio = exploding_residual(evidence(make))
+        ratio = next(value for _, _, value in numbers(evidence(make), ["BWD302"]))
         found = accuracy(fit(make, MOMENTUM, steps=150, batch=32))
-        print(f"{3 * sum(depths) + 2:3} layers  gradient ratio {ratio:5.3g}  {found:.2f}", flush=True)
+        print(f"{3 * sum(depths) + 2:3} layers  gradient ratio over its room {ratio:5.3g}  {found:.2f}", flush=True)
 
 
 def dropout() -> None:
@@ -245,7 +246,7 @@ def dead_starts() -> None:
         torch.manual_seed(seed)
         redrawn = redraw(make(), X[:256], batch=256, draws=draws, seed=0)
         fresh = sum(float(make()(X[:256]).std(0).max()) < 1e-6 for _ in range(draws))
-        dead = sum(spread < COLLAPSE_ERROR for spread in redrawn)
+        dead = sum(spread < COLLAPSE.error for spread in redrawn)
         print(f"seed {seed}: dead of {draws}: redrawn {dead}  fresh {fresh}", flush=True)
 
 

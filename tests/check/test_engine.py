@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import gainstage as gs
 from gainstage.check import RULES, Finding, Fix, NotMeasured, Rule, findings
-from gainstage.check._fold import PRECEDENCE, fold
-from gainstage.check.thresholds import Threshold
+from gainstage.check._fold import fold
+from gainstage.check._registry import effects
 from gainstage.init import law_from_json
 
 
@@ -246,22 +246,33 @@ def test_findings_without_a_common_cause_stay() -> None:
     assert not any(f.symptoms for f in told)
 
 
-def test_every_rule_has_its_place_in_the_precedence() -> None:
-    assert sorted(PRECEDENCE) == sorted(RULES)
+def test_no_rule_explains_what_explains_it() -> None:
+    explained = effects()
+    assert [code for code in RULES if code in explained[code]] == []
+
+
+def test_every_effect_is_a_rule_and_none_is_named_twice() -> None:
+    for code, rule in RULES.items():
+        assert len(set(rule.explains)) == len(rule.explains)
+        for begins in rule.explains:
+            assert [other for other in RULES if other.startswith(begins) and other != code], (code, begins)
+
+
+def test_an_effect_of_an_effect_is_folded_though_nothing_is_found_between() -> None:
+    assert "FWD201" not in RULES["INI104"].explains
+    assert "FWD201" in effects()["INI104"]
+    assert [f.code for f in fold([finding("FWD201"), finding("INI104")])] == ["INI104"]
+
+
+def test_of_two_causes_alike_the_one_that_is_usually_worse_is_told_first() -> None:
+    told = fold([finding("DAT608", "note"), finding("OUT501", "note")])
+    assert [f.code for f in told] == ["OUT501", "DAT608"]
 
 
 CURED_BY_LAWS = ("FWD201", "FWD202", "FWD203", "FWD207", "BWD302", "INI101", "INI102")
 
 
-# --- thresholds, fixes --------------------------------------------------------------------------------------------
-
-
-def test_every_threshold_says_why() -> None:
-    from gainstage.check import thresholds
-
-    table = {name: value for name, value in vars(thresholds).items() if name.isupper()}
-    assert len(table) > 15
-    assert all(isinstance(value, Threshold) and len(value.why) > 30 for value in table.values())
+# --- fixes --------------------------------------------------------------------------------------------------------
 
 
 def test_a_failing_plan_does_not_break_the_check(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ RANGES: dict[str, tuple[Function, float, float]] = {
 def test_the_range_of_an_output(name: str) -> None:
     end, low, high = RANGES[name]
     given = evidence(Ending(end), torch.randn(N, 4), F.mse_loss)
-    (comparison,) = given.once(comparisons)
+    (comparison,) = comparisons(given)
     bounds = reach(given, comparison.output)
     assert bounds.low == pytest.approx(low, abs=1e-3)
     assert bounds.high == pytest.approx(high, abs=1e-3)
@@ -79,7 +79,7 @@ def test_an_output_that_is_scaled_by_a_tensor_has_no_known_bounds() -> None:
         model = Ending(torch.tanh)
         model.end = lambda z, model=model, scale=scale: z.tanh() * getattr(model, scale)
         given = evidence(model, torch.randn(N, 4), F.mse_loss)
-        assert not reach(given, given.once(comparisons)[0].output).bounded
+        assert not reach(given, comparisons(given)[0].output).bounded
 
 
 Y = torch.arange(N) % 4
@@ -102,7 +102,7 @@ GUESSES: dict[str, tuple[Any, Tensor, float]] = {
 @pytest.mark.parametrize("name", GUESSES)
 def test_the_loss_of_guessing_is_that_of_the_same_function(name: str) -> None:
     loss, target, expected = GUESSES[name]
-    (comparison,) = evidence(Ending(lambda z: z), target, loss).once(comparisons)
+    (comparison,) = comparisons(evidence(Ending(lambda z: z), target, loss))
     assert comparison.guess == pytest.approx(expected, rel=1e-5)
 
 
@@ -110,7 +110,7 @@ def test_guessing_the_mean_costs_the_variance() -> None:
     target = 5 + 3 * torch.randn(N, 4)
     for loss in (F.mse_loss, lambda z, y: ((z - y) ** 2).mean(), lambda z, y: (y - z).pow(2).mean()):
         given = evidence(Ending(lambda z: z), target, loss)
-        (comparison,) = given.once(comparisons)
+        (comparison,) = comparisons(given)
         assert comparison.guess == pytest.approx(float(target.var(correction=0)), rel=1e-4)
         assert comparison.measured == pytest.approx(given.tape.loss, rel=1e-4)
 
@@ -119,14 +119,14 @@ def test_guessing_the_mean_costs_the_variance() -> None:
 def test_what_was_heard_is_what_the_tape_shows(name: str) -> None:
     loss, target, _ = GUESSES[name]
     given = evidence(Ending(lambda z: z), target, loss)
-    (comparison,) = given.once(comparisons)
+    (comparison,) = comparisons(given)
     assert comparison.measured == pytest.approx(given.tape.loss, rel=1e-5)
     assert comparison.site.op == comparison.call.op
     assert torch.equal(comparison.call.target, target)
 
 
 def test_labels_leave_out_what_is_ignored() -> None:
-    (comparison,) = evidence(Ending(lambda z: z), Y, nn.CrossEntropyLoss(ignore_index=3)).once(comparisons)
+    (comparison,) = comparisons(evidence(Ending(lambda z: z), Y, nn.CrossEntropyLoss(ignore_index=3)))
     assert comparison.labels is not None
     assert sorted(comparison.labels.unique().tolist()) == [0, 1, 2]
     assert comparison.entropy == pytest.approx(math.log(3))
@@ -137,7 +137,7 @@ def test_the_input_may_be_the_target_in_either_order() -> None:
     for loss in (F.mse_loss, lambda y, x: F.mse_loss(x, y), lambda y, x: (x - y).square().mean()):
         model = nn.Linear(6, 6)
         given = Evidence(model, x, target=x, loss=loss)
-        (comparison,) = given.once(comparisons)
+        (comparison,) = comparisons(given)
         assert torch.equal(comparison.call.target, x)
         assert torch.equal(comparison.call.prediction, model(x).detach())
         assert not swapped_comparisons(given)
@@ -154,7 +154,7 @@ def test_a_learned_target_is_none() -> None:
 
     given = evidence(Two(), None, lambda out, _: F.mse_loss(out[0], out[1].detach()))
     with pytest.raises(NotMeasured):
-        given.once(comparisons)
+        comparisons(given)
 
 
 def test_rules_of_the_loss_are_not_judged_without_one() -> None:

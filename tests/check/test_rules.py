@@ -62,6 +62,11 @@ def test_the_example_trips_the_rule(code: str) -> None:
     assert findings
     assert all(f.code == code and f.name == RULES[code].name for f in findings)
     assert all(f.measured and f.expected and f.message and f.fix.text for f in findings)
+    numbers = [(f.value, f.limit, f.quantity) for f in findings]
+    if RULES[code].no_number:
+        assert numbers == [(None, None, "")] * len(findings)
+    else:
+        assert any(value is not None and limit is not None and quantity for value, limit, quantity in numbers), numbers
 
 
 @pytest.mark.parametrize("code", RULES)

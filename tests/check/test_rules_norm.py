@@ -311,7 +311,7 @@ def test_the_ratio_is_one_under_the_law_itself() -> None:
 def test_all_cuts_at_once_are_the_cuts_one_by_one(name: str) -> None:
     evidence = evidence_of(build(name))
     assert evidence.graph.weights
-    together = evidence.once(cuts)
+    together = cuts(evidence)
     assert [i in together for i in evidence.graph.weights] == [evidence.cut(i) for i in evidence.graph.weights]
 
 

@@ -280,6 +280,15 @@ def chaotic_tanh() -> Subject:
     return subject(start(mlp(30, nn.Tanh), lambda w: nn.init.normal_(w, std=0.5)))
 
 
+@faulty("BWD302")
+def chaotic_tanh_behind_a_concatenation() -> Subject:
+    class Halves(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([x[:, :10], x[:, 10:]], 1)
+
+    return subject(nn.Sequential(Halves(), *start(mlp(30, nn.Tanh), lambda w: nn.init.normal_(w, std=0.5))))
+
+
 def batch_norm_mlp(depth: int) -> Subject:
     layers = [part for _ in range(depth) for part in (nn.Linear(64, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU())]
     return subject(nn.Sequential(nn.Linear(20, 64), *layers, nn.Linear(64, 10)))

@@ -129,35 +129,6 @@ def a_branch_left_on_meta() -> Subject:
     return subject(Half())
 
 
-@faulty("INI109", "note")
-def gpt_whose_start_was_overwritten() -> Subject:
-    import transformers
-
-    config = transformers.GPT2Config(n_embd=64, n_layer=4, n_head=4, n_positions=32, vocab_size=200)
-    model = transformers.GPT2LMHeadModel(config).train()
-    for module in model.modules():
-        if type(module).__name__ == "Conv1D":
-            nn.init.normal_(module.weight, std=0.02)
-    tokens = torch.randint(5, 200, (8, 16))
-    return Subject(model, {"input_ids": tokens, "labels": tokens.clone()})
-
-
-@faulty("INI109", "note")
-def marks_that_nobody_read() -> Subject:
-    class Block(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.up, self.down = nn.Linear(32, 64), nn.Linear(64, 32)
-            self.down.NANOGPT_SCALE_INIT = 1
-            for layer in (self.up, self.down):
-                nn.init.normal_(layer.weight, std=0.02)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return x + self.down(F.gelu(self.up(x)))
-
-    return subject(nn.Sequential(nn.Linear(20, 32), *[Block() for _ in range(4)], nn.Linear(32, 10)))
-
-
 class Tied(nn.Module):
     def __init__(self) -> None:
         super().__init__()

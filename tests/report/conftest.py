@@ -37,8 +37,19 @@ def sick() -> Report:
     """Findings of every severity, a rule that found the same in several places, and rules that could not be judged."""
     return report(
         *(finding(f"blocks.{i}.fc1.weight") for i in range(3)),
-        finding("blocks.1.norm/layer_norm#0", code="SIG202", name="explosion", measured="RMS 81", expected="0.3 to 3"),
-        finding("blocks.2.norm/layer_norm#0", code="SIG202", name="explosion", measured="RMS 952", expected="0.3 to 3"),
+        *(
+            finding(
+                f"blocks.{i}.norm/layer_norm#0",
+                code="SIG202",
+                name="explosion",
+                measured=f"RMS {rms}",
+                expected="0.3 to 3",
+                value=float(rms),
+                quantity="RMS of the signal",
+                limit=3.0,
+            )
+            for i, rms in ((1, 81), (2, 952))
+        ),
         finding(
             "stem/linear#0",
             code="FWD201",

@@ -1,4 +1,4 @@
-"""Ctrl-C, and everything else that is no Exception: at any line of keeping and putting back, and in the model itself."""
+"""Ctrl-C and everything else that is no Exception: at any line of keeping and restoring, and in the model itself."""
 
 import random
 import resource

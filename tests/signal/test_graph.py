@@ -84,7 +84,7 @@ def test_an_activation_is_one_however_it_is_written(act) -> None:
     first = next(iter(graph.weights))
     leaves = graph.activation(first)
     assert leaves is not None
-    from gainstage.signal._graph import POINTS
+    from gainstage.signal._again import POINTS
 
     assert torch.allclose(graph.region(first)[leaves], act(POINTS.clone()), atol=1e-6)
 

@@ -18,5 +18,8 @@ from gainstage.check.findings import Found as Found
 from gainstage.check.findings import NotJudged as NotJudged
 from gainstage.check.findings import Report as Report
 from gainstage.check.findings import Severity as Severity
+from gainstage.check.findings import Value as Value
+from gainstage.check.quantity import Limit as Limit
+from gainstage.check.quantity import Quantity as Quantity
 
 make_callable(__name__, check)

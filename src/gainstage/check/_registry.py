@@ -2,22 +2,21 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from gainstage.check.findings import Finding, Found, Severity
+from gainstage.check._fact import NotMeasured as NotMeasured
+from gainstage.check._fact import fact
+from gainstage.check.findings import Finding, Found, Severity, Value
+from gainstage.check.quantity import Limit, Quantity, numbers_of
 from gainstage.errors import GainstageError
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
 
-RuleFunction = Callable[["Evidence"], Iterator[Found]]
+RuleFunction = Callable[["Evidence"], Iterator[Found | Value]]
 RULES: dict[str, "Rule"] = {}
-
-
-class NotMeasured(Exception):
-    """A rule raises it where the model gives no evidence to judge by; its text goes to the coverage section."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,10 @@ class Rule:
         name: the same in words, `"identical-units"`.
         severity: the usual one; each finding carries its own, decided by its evidence.
         doc: the rule's page in markdown.
-        function: reads evidence and yields what it found.
-        explains: beginnings of the codes of its symptoms: findings that are folded under this rule's.
+        function: reads evidence, and yields a `Value` for each place that is within the limits and a `Found` for each
+            that is not.
+        explains: beginnings of the codes of its effects. Their effects are its own as well.
+        no_number: why the rule has no quantity; empty where it has one.
     """
 
     code: str
@@ -39,28 +40,74 @@ class Rule:
     doc: str
     function: RuleFunction
     explains: tuple[str, ...] = ()
+    no_number: str = ""
 
     def findings(self, evidence: "Evidence") -> list[Finding]:
         """What this rule finds in the evidence; asked again, the same."""
-        return evidence.once(self._read)
+        return [self._finding(f) for f in fact(self._read)(evidence) if isinstance(f, Found)]
 
-    def _read(self, evidence: "Evidence") -> list[Finding]:
-        return [
-            Finding(self.code, self.name, f.severity, f.where, f.measured, f.expected, f.message, f.fix)
-            for f in self.function(evidence)
-        ]
+    def values(self, evidence: "Evidence") -> list[Value]:
+        """Every number that this rule measured there, within its limits or not."""
+        read = fact(self._read)(evidence)
+        return [v for v in ((f.value if isinstance(f, Found) else f) for f in read) if v is not None]
+
+    @property
+    def quantities(self) -> dict[str, Quantity]:
+        """What it measures, with limits, by the name in its code."""
+        return {name: q for name, q in numbers_of(self.function).items() if isinstance(q, Quantity)}
+
+    @property
+    def limits(self) -> dict[str, Limit]:
+        """The further numbers that it compares with, by the name in its code."""
+        return {name: limit for name, limit in numbers_of(self.function).items() if isinstance(limit, Limit)}
+
+    def _read(self, evidence: "Evidence") -> list[Found | Value]:
+        return list(self.function(evidence))
+
+    def _finding(self, f: Found) -> Finding:
+        finding = Finding(self.code, self.name, f.severity, f.where, f.measured, f.expected, f.message, f.fix)
+        if f.value is None:
+            return finding
+        limit = f.value.quantity.limit(f.severity)
+        number = None if limit is None else float(limit)
+        return replace(finding, value=f.value.number, quantity=f.value.quantity.of, limit=number)
 
 
 def rule(
-    code: str, name: str, severity: Severity, *, explains: Sequence[str] = ()
+    code: str, severity: Severity, *, explains: Sequence[str] = (), no_number: str = ""
 ) -> Callable[[RuleFunction], RuleFunction]:
-    """Decorator: put a generator function into the catalogue; its docstring becomes the rule's page."""
+    """Decorator: put a generator function into the catalogue, by its own name; its docstring becomes the rule's page.
+
+    Args:
+        code: a family of three letters and a number.
+        severity: the usual one.
+        explains: beginnings of the codes of its effects, the nearest; what these explain, it explains.
+        no_number: why it measures no number, where it does not.
+    """
 
     def register(function: RuleFunction) -> RuleFunction:
-        RULES[code] = Rule(code, name, severity, inspect.getdoc(function) or "", function, tuple(explains))
+        name, doc = function.__name__.replace("_", "-"), inspect.getdoc(function) or ""
+        RULES[code] = Rule(code, name, severity, doc, function, tuple(explains), no_number)
         return function
 
     return register
+
+
+def effects() -> dict[str, frozenset[str]]:
+    """For every rule, the codes of those whose findings its own explain, directly or through others' findings."""
+    direct = {
+        code: {other for other in RULES if other != code and rule.explains and other.startswith(rule.explains)}
+        for code, rule in RULES.items()
+    }
+    found: dict[str, frozenset[str]] = {}
+    for code in RULES:
+        reached, todo = set[str](), [code]
+        while todo:
+            fresh = direct[todo.pop()] - reached
+            reached |= fresh
+            todo += fresh
+        found[code] = frozenset(reached)
+    return found
 
 
 def chosen(select: Sequence[str] | str, ignore: Sequence[str] | str) -> list[Rule]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,8 @@ from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
 from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
-from gainstage.run import Loss, dense, named_parameters, tensors_in, whole
+from gainstage.run import Loss, dense, named_parameters, numbers, tensors_in, whole
 from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, branches
-
-T = TypeVar("T")
 
 
 class Evidence:
@@ -28,6 +26,7 @@ class Evidence:
         tape: of one observed pass without dropout.
         gradients: of that pass, by parameter name; a parameter that got none is missing.
         heard: what the loss of that pass was given.
+        known: the facts that were asked for already (`check/_fact.py`).
         parameters: all of the model's, by name.
         trainable: those that require a gradient; without empty ones.
     """
@@ -46,23 +45,12 @@ class Evidence:
     ) -> None:
         self.model, self.example, self.target, self.loss, self.seed = model, example, target, loss, seed
         self.optimizer, self.train_step, self.train = optimizer, train_step, train
-        self._once: dict[Callable[[Evidence], Any], Any] = {}
+        self.known: dict[Callable[..., Any], Any] = {}
         self.parameters = dict(named_parameters(model))
         self.trainable = {name: p for name, p in self.parameters.items() if p.requires_grad and p.numel()}
         observed, self.heard = one_pass(model, example, target=target, loss=loss, seed=seed)
         self.tape: Tape = observed.tape
-        self.gradients = {n: whole(g) for n, g in observed.gradients.items() if n in self.trainable}
-
-    def once(self, fact: Callable[["Evidence"], T]) -> T:
-        """`fact(self)`, computed when the first rule asks for it; later rules get the same answer, or `NotMeasured`."""
-        if fact not in self._once:
-            try:
-                self._once[fact] = fact(self)
-            except NotMeasured as reason:
-                self._once[fact] = reason
-        if isinstance(self._once[fact], NotMeasured):
-            raise self._once[fact]
-        return cast(T, self._once[fact])
+        self.gradients = {n: numbers(whole(g)) for n, g in observed.gradients.items() if n in self.trainable}
 
     # --- structure -------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
 
 from gainstage._visible import visible
 from gainstage.init import Law
+
+if TYPE_CHECKING:
+    from gainstage.check.quantity import Quantity
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -24,16 +28,35 @@ class Fix:
 
 
 @dataclass(frozen=True)
+class Value:
+    """A number that a rule measured. Yielded bare, it says that a place was judged and is within the limits.
+
+    Attributes:
+        quantity: what the number is of, with its limits.
+        number: the value.
+        where: as in `Found`; empty where the finding says it.
+    """
+
+    quantity: "Quantity"
+    number: float
+    where: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.number:g} {self.quantity.of}"
+
+
+@dataclass(frozen=True)
 class Found:
-    """What a rule yields: a finding that does not repeat which rule it is of.
+    """What a rule yields where it speaks: a finding that does not repeat which rule it is of.
 
     Attributes:
         severity: `"error"` (training will fail), `"warning"` (training is harmed), `"note"` (good to know).
         where: a parameter, a site or a module of the model.
-        measured: what was measured, with its unit.
+        measured: what was measured, with its unit, for people.
         expected: the range that a healthy model has.
         message: the cause, in one sentence.
         fix: what to change.
+        value: the number behind `measured`; None where the rule has none.
     """
 
     severity: Severity
@@ -42,6 +65,7 @@ class Found:
     expected: str
     message: str
     fix: Fix
+    value: Value | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,9 @@ class Finding:
         name: the rule's name, `"identical-units"`.
         severity, where, measured, expected, message, fix: see `Found`.
         symptoms: what else was found that this finding explains, one sentence each; not reported on its own.
+        value: the measured number; None where the rule has none.
+        quantity: what the number is, with its unit where it has one; a share or ratio says of what.
+        limit: the number beyond which the rule gives this severity; None without a value.
     """
 
     code: str
@@ -64,9 +91,15 @@ class Finding:
     message: str
     fix: Fix
     symptoms: tuple[str, ...] = ()
+    value: float | None = None
+    quantity: str = ""
+    limit: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as plain JSON values, laws of the fix included; `symptoms` only where there are any."""
+        """The finding as plain JSON values, laws of the fix included; `symptoms` only where there are any.
+
+        `value` is null where the rule has no number, and where that is not finite, which `measured` says.
+        """
         folded = {"symptoms": list(self.symptoms)} if self.symptoms else {}
         return {
             "code": self.code,
@@ -74,6 +107,9 @@ class Finding:
             "severity": self.severity,
             "where": self.where,
             "measured": self.measured,
+            "value": self.value if self.value is None or isfinite(self.value) else None,
+            "quantity": self.quantity,
+            "limit": self.limit,
             "expected": self.expected,
             "message": self.message,
             "fix": {"text": self.fix.text, "laws": {k: v.to_json() for k, v in self.fix.laws.items()}},

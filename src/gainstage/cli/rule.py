@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from gainstage.cli._terminal import say, speaks_unicode, wants_color
 
 if TYPE_CHECKING:
     from gainstage.check import Rule
+    from gainstage.check.quantity import Limit
 
 
 @click.command()
@@ -56,8 +57,34 @@ def _page(rule: "Rule", around: str = "") -> str:
     from gainstage.report import readable
 
     doc = readable(rule.doc.strip(), around) if speaks_unicode() else rule.doc.strip()
-    return f"# {rule.name} ({rule.code})\n\nSeverity: {rule.severity}\n\n{doc}\n"
+    return f"# {rule.name} ({rule.code})\n\nSeverity: {rule.severity}\n\n{doc}\n\n{_limits(rule)}\n"
 
 
-def _as_json(rule: "Rule") -> dict[str, str]:
-    return {"code": rule.code, "name": rule.name, "severity": rule.severity, "explanation": rule.doc.strip()}
+def _limits(rule: "Rule") -> str:
+    """What the rule measures and compares with, each number with its reason."""
+    lines = ["## Limits"] + ([f"No number: {rule.no_number}."] if rule.no_number else [])
+    for quantity in rule.quantities.values():
+        lines.append(f"- {quantity.of}")
+        lines += [f"  - {severity} beyond {limit:g}. {limit.why}" for severity, limit in quantity.limits.items()]
+    lines += [f"- {name} = {limit:g}. {limit.why}" for name, limit in rule.limits.items()]
+    return "\n".join(lines)
+
+
+def _as_json(rule: "Rule") -> dict[str, Any]:
+    page = {"code": rule.code, "name": rule.name, "severity": rule.severity, "explanation": rule.doc.strip()}
+    measured = [
+        {"of": quantity.of, "limits": {severity: _number(limit) for severity, limit in quantity.limits.items()}}
+        for quantity in rule.quantities.values()
+    ]
+    others = {name: _number(limit) for name, limit in rule.limits.items()}
+    return {
+        **page,
+        "explains": list(rule.explains),
+        "measures": measured,
+        "no_number": rule.no_number,
+        "limits": others,
+    }
+
+
+def _number(limit: "Limit") -> dict[str, Any]:
+    return {"value": float(limit), "why": limit.why}

@@ -12,7 +12,7 @@ from gainstage.plan._chains import Chain, activation_function, calm_level, criti
 from gainstage.plan._context import Context
 from gainstage.plan._levels import Levels, Z, normal_mean
 from gainstage.plan._others import other_assignment
-from gainstage.signal import Branch, Graph, WeightCall
+from gainstage.signal import Branch, Graph, WeightCall, ops
 
 DEEP = 6  # weights in a row from which a structured start loses for no activation (benchmarks/chains.py)
 _HEAD = 0.05  # mean square of the logits, as a share of ln C: adds 2.5 % to the expected initial loss
@@ -100,10 +100,11 @@ class _Auto:
         attention = context.attention_roles.get(site, "")
         if branch := context.branch_ending_at.get(site):
             target, count = self.share(branch)
+            added, kept = target * branch.share**2, self._stream_level(branch) * branch.keep**2
             role = f"last weight of residual branch {branch.position + 1} of {count}"
             role = f"{attention}, {role}" if attention else role
             return target, role, (
-                f"its branch adds {target:.2g} to a stream of {self._stream_level(branch):.2g}: "
+                f"its branch adds {added:.2g} to a stream of {kept:.2g}: "
                 f"all {count} branches together at most double it"
             )  # fmt: skip
         if context.is_head(site):
@@ -148,9 +149,19 @@ class _Auto:
         return f"{place} into {activation}" if activation else place
 
     def share(self, branch: Branch) -> tuple[float, int]:
-        """What one branch should add to its stream, so that all together at most double it; and how many there are."""
-        count = self.context.stream_sizes[branch.stream]
-        return self._stream_level(branch) / (count + branch.position), count
+        r"""The mean square at the end of one branch under which all together at most double their stream; how many.
+
+        Of $h' = a h + b f(h)$ the level may grow by $1 + 1/m$, and the branch writes what is missing:
+        $q_f = (g - a^2)\, q_h / b^2$ with $g = \max(1, a^2)(1 + 1/m)$: a skip path that shrinks is filled up, one that
+        grows is left to.
+        """
+        count, stream = self.context.stream_sizes[branch.stream], self._stream_level(branch)
+        kept, times = branch.keep**2, self.context.branches_ended_by.get(self.context.end_of(branch), 1)
+        missing = stream * (max(1.0 - kept, 0.0) + max(1.0, kept) / (count + branch.position))
+        target = missing / branch.share**2
+        if times > 1 and branch.share**2 < 1:  # small steps of one weight add up in one direction
+            target = max(missing, min(target, stream / (times * branch.share) ** 2))
+        return target, count
 
     def _stream_level(self, branch: Branch) -> float:
         known = branch.skip.site if branch.skip.site in self.levels.signals else branch.start
@@ -228,7 +239,7 @@ class _Auto:
         return None not in names and len(set(names)) == len(names) and not self.context.frozen.intersection(names)
 
     def _groups(self, site: int) -> int:
-        return int(self.graph.sites[site].argument(6, "groups", 1)) if self.graph.weights[site].family == "conv" else 1
+        return int(ops.argument(self.graph.sites[site], "groups", 1))
 
     def _chained(self, site: int, call: WeightCall, level: float) -> tuple[Assignment, float]:
         """A weight of a deep plain chain, or of two where the activation changes at it."""
@@ -265,9 +276,9 @@ def coverage(graph: Graph, site: int, call: WeightCall) -> float:
     outs = record.shape[-len(kernel) :]
     share = 1.0
     for axis, (taps, size, out) in enumerate(zip(kernel, sizes, outs, strict=True)):
-        stride = _along(record.argument(3, "stride", 1), axis)
-        dilation = _along(record.argument(5, "dilation", 1), axis)
-        padding = record.argument(4, "padding", 0)
+        stride = _along(ops.argument(record, "stride", 1), axis)
+        dilation = _along(ops.argument(record, "dilation", 1), axis)
+        padding = ops.argument(record, "padding", 0)
         if isinstance(padding, str):
             padding = (taps - 1) * dilation // 2 if padding == "same" else 0
         first = -_along(padding, axis)

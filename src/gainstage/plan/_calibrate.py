@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.plan._plan import Plan
-from gainstage.run import named_parameters
+from gainstage.run import named_parameters, over_ranks, replicated_like, whole
 from gainstage.signal import Graph, Site, measure, observe, plain_of
 
 
@@ -38,23 +38,20 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any) -> Plan
         if call is None or name is None or name not in plan or name in factors or name in tables:
             return
         target = plan[name].level if plan.scheme == "auto" else 1.0
-        level = float(measure(output)[2])
-        if (
-            plan[name].law is None
-            or not target
-            or not (isfinite(level) and level > 0)
-            or plain_of(output) is not output
-        ):
+        if plan[name].law is None or not target or plain_of(output) is not output:
             return  # torch.func lets nobody write to what it wraps
+        level = over_ranks(float(measure(output)[2]), model, parameters[name])
+        if not (isfinite(level) and level > 0):
+            return
         factor = factors[name] = (target / level) ** 0.5
         bias = parameters.get(graph.parameter_of(call.bias) or "") if call.bias else None
         with torch.no_grad():
             parameters[name].mul_(factor)
-            if bias is None:
-                output.mul_(factor)
-            else:
-                shift = bias.reshape(-1, *[1] * (parameters[name].dim() - 2)) if "conv" in call.family else bias
-                output.sub_(shift).mul_(factor).add_(shift)
+            output.mul_(factor)
+            if bias is not None:
+                shift = (1 - factor) * whole(bias)
+                shift = shift.reshape(-1, *[1] * (parameters[name].dim() - 2)) if "conv" in call.family else shift
+                output.add_(replicated_like(shift, output))
 
     observe(model, example, backward=False, visit=rescale)
     laws = {}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gainstage.plan._levels import Z, normal_mean
 from gainstage.signal import Graph
-from gainstage.signal._graph import POINTS
+from gainstage.signal._again import POINTS
 
 Activation = Callable[[Tensor], Tensor]
 

@@ -1,11 +1,12 @@
 """Everything about structure that choosing a law asks for, found once per graph."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from gainstage.plan._chains import Chain, chains
 from gainstage.plan._uses import Use, uses
-from gainstage.signal import Attention, Branch, Graph, attentions, branches
+from gainstage.signal import Attention, Branch, Graph, attentions, branches, ops
 
 
 @dataclass
@@ -42,6 +43,19 @@ class Context:
         return {b.last: b for b in self.branches if b.last is not None and not b.scaled}
 
     @cached_property
+    def branches_ended_by(self) -> dict[str, int]:
+        """How many branches the same last weight or norm scale ends."""
+        return Counter(name for branch in self.branches if (name := self.end_of(branch)))
+
+    def end_of(self, branch: Branch) -> str:
+        """The parameter that ends a branch; empty where it is none."""
+        if branch.last is None:
+            return ""
+        call = self.graph.weights.get(branch.last)
+        scale = self.graph.norm_calls.get(branch.last, {}).get("scale")
+        return (self.graph.parameter_of(call.weight) if call else scale) or ""
+
+    @cached_property
     def stream_sizes(self) -> dict[int, int]:
         """How many branches share each stream."""
         sizes: dict[int, int] = {}
@@ -59,7 +73,7 @@ class Context:
             reads = self.graph.data(index)
             if (call := self.graph.weights.get(index)) and call.family == "embedding":
                 behind[index] = frozenset({index})
-            elif reads and (site.op == "add" or self.graph.transparent(index)):
+            elif reads and (ops.of(site).kind == "add" or self.graph.transparent(index)):
                 sets = [behind.get(ref.site) for ref in reads]
                 if all(sets):
                     behind[index] = frozenset().union(*(s for s in sets if s))

@@ -7,8 +7,7 @@ from math import isfinite, log2, pi, sqrt
 import torch
 from torch import Tensor
 
-from gainstage.signal import Graph, Ref, Site
-from gainstage.signal._calls import ADDS, DROPOUTS, ELEMENTWISE, MATMULS, NORMS, PRODUCTS, RECURRENT, SPLITS
+from gainstage.signal import Graph, Ref, Site, ops
 
 Z = torch.linspace(-6.0, 6.0, 1201, dtype=torch.float64, device="cpu")  # a standard normal, and its weights
 _WEIGHT = torch.exp(-Z.square() / 2) / sqrt(2 * pi) * (Z[1] - Z[0])
@@ -74,12 +73,13 @@ class Levels:
         if call := self.graph.weights.get(site.index):
             level = self.level(call.data.site) if call.data else 1.0
             return _normal(site.index, self.choose(site.index, level))
+        op = ops.of(site)
         if self.graph.normalizes(site.index):
-            measured = site.forward.mean_square if site.forward and site.op not in NORMS - {"normalize"} else 0.0
-            level = measured if measured > 0 and site.op not in NORMS - {"normalize"} else 1.0
-            return _normal(site.index, level * self.norm_scale(site.index) ** 2)
-        if site.op in RECURRENT:
-            return _normal(site.index, _RECURRENT_LEVEL.get(site.op.removesuffix("_cell"), 0.4))
+            by_torch = op.kind == "norm" and op.name != "normalize"  # which gives a mean square of 1
+            measured = site.forward.mean_square if site.forward and not by_torch else 0.0
+            return _normal(site.index, (measured if measured > 0 else 1.0) * self.norm_scale(site.index) ** 2)
+        if op.kind == "recurrent":
+            return _normal(site.index, op.level)
         return self._between(site)
 
     def _between(self, site: Site) -> Signal | None:
@@ -87,40 +87,54 @@ class Levels:
         reads = [self.signals[ref.site] for ref in self.graph.data(site.index) if ref.site in self.signals]
         if not reads:
             return None
-        first = reads[0]
-        if site.op in DROPOUTS:
-            rate = site.argument(1, "p", 0.5)
-            kept = 1 - rate if site.argument(2, "training", True) and isinstance(rate, float) and rate < 1 else 1.0
+        op, first = ops.of(site), reads[0]
+        if op.kind == "dropout":
+            rate, on = ops.argument(site, "p", 0.5), ops.argument(site, "training", True)
+            kept = 1 - rate if on and isinstance(rate, float) and rate < 1 else 1.0
             return Signal(site.index, first.values / sqrt(kept)) if kept < 1 else first
-        if site.op in ADDS and self.graph.transparent(site.index):
-            return first  # a bias, which starts at 0
+        if self.graph.adds_bias(site.index):
+            return first  # it starts at 0
         if site.kind == "view":
-            return Signal(site.index, first.values) if site.op in SPLITS else first
-        if site.op in ELEMENTWISE and len({signal.base for signal in reads}) == 1:
+            return Signal(site.index, first.values) if op.kind == "split" else first
+        if op.elementwise and len({signal.base for signal in reads}) == 1:
             exact = self._elementwise(site)
             if exact is not None:
                 return exact
         measured = self._measured_ratio(site)
-        if site.op in ADDS and len(reads) == 2:
-            mean = reads[0].mean + (reads[1].mean if site.op == "add" else -reads[1].mean)
-            variance = sum(signal.mean_square - signal.mean**2 for signal in reads)
-            return Signal(site.index, mean + sqrt(max(variance, 0.0)) * Z)
-        if site.op in PRODUCTS and len(reads) == 2 and site.op != "div":
+        if (summed := self._summed(site)) is not None:
+            return summed
+        if op.name == "mul" and len(reads) == 2:
             return _normal(site.index, reads[0].mean_square * reads[1].mean_square)
-        if site.op == "scaled_dot_product_attention":
-            return _normal(site.index, self.level(site.argument(2, "value").site))
-        if site.op in AVERAGES:
+        if op.kind == "attention":
+            return _normal(site.index, self.level(ops.argument(site, "value").site))
+        if op.kind == "average":
             return _normal(site.index, first.mean_square)
-        if site.op in MATMULS and len(reads) == 2:
+        if op.kind == "matmul" and len(reads) == 2:
             by_softmax = [self._of_softmax(ref) for ref in self.graph.data(site.index)]
             levels = [signal.mean_square for signal in reads]
             if any(by_softmax):
                 return _normal(site.index, levels[by_softmax.index(False)] if False in by_softmax else levels[0])
             return _normal(site.index, measured * levels[0] * levels[1])
-        if site.op in ("softmax", "sigmoid", "log_softmax") and site.forward:
+        if (op.kind == "softmax" or op.name == "sigmoid") and site.forward:
             return _normal(site.index, site.forward.mean_square)
         average = sum(signal.mean_square for signal in reads) / len(reads)
         return _normal(site.index, measured * average)
+
+    def _summed(self, site: Site) -> Signal | None:
+        """A fixed sum of signals: those of one base add up entry by entry, the rest as independent ones."""
+        terms = self.graph.sums.terms(site.index)
+        if Ref(site.index) in terms or any(ref.site not in self.signals for ref in terms):
+            return None
+        by_base: dict[int, Tensor] = {}
+        for ref, factor in terms.items():
+            signal = self.signals[ref.site]
+            by_base[signal.base] = by_base.get(signal.base, torch.zeros_like(Z)) + factor * signal.values
+        if len(by_base) == 1:
+            return Signal(*next(iter(by_base.items())))
+        means = [normal_mean(values) for values in by_base.values()]
+        squares = [normal_mean(values.square()) for values in by_base.values()]
+        variance = sum(squares) - sum(mean**2 for mean in means)
+        return Signal(site.index, sum(means) + sqrt(max(variance, 0.0)) * Z)
 
     def _elementwise(self, site: Site) -> Signal | None:
         reads = [self.signals[ref.site] for ref in site.inputs if ref.site in self.signals]
@@ -136,13 +150,13 @@ class Levels:
         known = [level for level in inputs if level is not None]
         if site.forward is None or not known:
             return 1.0
-        product = site.op in MATMULS and len(known) == 2
+        product = ops.of(site).kind == "matmul" and len(known) == 2
         reference = known[0] * known[1] if product else sum(known) / len(known)
         ratio = site.forward.mean_square / reference if reference > 0 else 1.0
         return ratio if isfinite(ratio) else 1.0
 
     def _of_softmax(self, ref: Ref) -> bool:
-        return self.graph.sites[self.graph.source(ref)].op == "softmax"
+        return ops.of(self.graph.sites[self.graph.source(ref)]).name == "softmax"
 
     def _measured(self, index: int) -> float | None:
         """The measured mean square of a site, or of what a view shows."""
@@ -150,12 +164,6 @@ class Levels:
         while site.forward is None and site.kind == "view":
             site = self.graph.sites[self.graph.data(site.index)[0].site]
         return site.forward.mean_square if site.forward else None
-
-
-AVERAGES = frozenset({"mean"} | {f"{kind}avg_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)})
-# Stationary mean square of h for gates and candidates at level 1, forget bias 1, independent steps:
-# LSTM E[s^2]E[tanh(c)^2] with E[c^2] = E[s^2]E[tanh^2] / (1 - E[s(1+z)^2]); GRU E[s^2]E[tanh^2] / (1 - E[s^2]).
-_RECURRENT_LEVEL = {"lstm": 0.06, "gru": 0.16, "rnn_tanh": 0.4, "rnn_relu": 1.0}
 
 
 def _normal(base: int, mean_square: float) -> Signal:

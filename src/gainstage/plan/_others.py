@@ -7,6 +7,7 @@ from gainstage.init import Law
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._context import Context
 from gainstage.plan._uses import Use
+from gainstage.signal import ops
 
 _LEFT = {
     "learned scale": "a scale that the architecture chose (LayerScale, ReZero): left at its value",
@@ -61,21 +62,21 @@ def _norm_scale(context: Context, use: Use, scale: float) -> Assignment:
 
 
 def _recurrent(context: Context, use: Use) -> Assignment:
-    op = context.graph.sites[use.site].op.removesuffix("_cell")
+    op = ops.of(context.graph.sites[use.site])
     gates = f" of {use.gates} gates" if use.gates > 1 else ""
 
     def each(law: Law) -> Law:
         return init.blocks((law,) * use.gates) if use.gates > 1 else law
 
     if use.slot == "recurrent weight":
-        if op == "rnn_relu":
+        if op.rectifies:
             return Assignment(use.slot, init.identity(), "with ReLU the identity keeps the state over time", use.fans)
         reason = f"orthogonal{', each gate on its own,' if gates else ''} keeps the state's size over time"
         return Assignment(use.slot + gates, each(init.orthogonal()), reason, use.fans)
     if use.slot in ("recurrent input weight", "recurrent projection"):
         return Assignment(use.slot + gates, each(init.lecun_normal()), "gates read a level of 1", use.fans)
-    if op == "lstm" and use.first_bias:
-        law = init.blocks((init.zeros(), init.ones(), init.zeros(), init.zeros()))
+    if op.forget is not None and use.first_bias:
+        law = init.blocks(tuple(init.ones() if gate == op.forget else init.zeros() for gate in range(op.gates)))
         return Assignment(
             "recurrent bias" + gates, law, "forget gate at 1: the cell remembers before it has learned to"
         )

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.plan._auto import coverage
-from gainstage.plan._levels import AVERAGES, Levels, Signal, Z, normal_mean
+from gainstage.plan._levels import Levels, Signal, Z, normal_mean
 from gainstage.run import named_parameters
-from gainstage.signal import Graph, Site, Tape
-from gainstage.signal._calls import ADDS, DROPOUTS, PRODUCTS
+from gainstage.signal import Graph, Site, Tape, ops
 
 Pair = tuple[float | None, float | None]
 
@@ -94,9 +93,10 @@ class _Forward(Levels):
 
     def _between(self, site: Site) -> Signal | None:
         reads = [self.signals[ref.site] for ref in self.graph.data(site.index) if ref.site in self.signals]
-        if site.op in _STEEP and reads and site.forward is not None:
+        op, summed = ops.of(site), len(self.graph.sums.terms(site.index)) > 1
+        if op.steep and reads and site.forward is not None:
             return Signal(site.index, sqrt(site.forward.mean_square) * Z)
-        if site.op in AVERAGES | DROPOUTS and len(reads) == 1:
+        if op.kind in ("average", "dropout") and len(reads) == 1 and not summed:
             return Signal(site.index, sqrt(self._measured_ratio(site) * reads[0].mean_square) * Z)
         return super()._between(site)
 
@@ -153,21 +153,24 @@ class _Backward:
             if moment is None or call.data is None:
                 return None
             return gradient * moment * self.weights.taps(reader.index) * spread
-        if reader.op in DROPOUTS:
+        op = ops.of(reader)
+        if op.kind == "dropout":
             before, after = self.signals.get(site.index), self.signals.get(reader.index)
             return (
                 gradient * after.mean_square / before.mean_square if before and after and before.mean_square else None
             )
-        if reader.kind == "view" or graph.transparent(reader.index) or reader.op in ADDS:
-            return gradient * spread if reader.op not in PRODUCTS else None
+        if factor := graph.sums.factor(reader.index, site.index):
+            return gradient * factor**2
+        if reader.kind == "view" or (graph.transparent(reader.index) and op.kind != "product") or op.kind == "add":
+            return gradient * spread
         if graph.normalizes(reader.index):
             return None  # divides every sample or position by a level of its own; theory here follows their mean
-        if reader.op in PRODUCTS and reader.op != "div" and len(data) == 2 and data[0].site != data[1].site:
+        if op.name == "mul" and len(data) == 2 and data[0].site != data[1].site:
             other = data[0].site if data[1].site == site.index else data[1].site
             return gradient * spread * self.signals[other].mean_square if other in self.signals else None
-        if reader.op in AVERAGES:
+        if op.kind == "average":
             return gradient * spread / _window(reader, spread)
-        if "max_pool" in reader.op:
+        if op.kind == "max":
             return gradient * spread
         return self._slope(site, reader, gradient) if len(data) == 1 else None
 
@@ -185,13 +188,9 @@ class _Backward:
         return site.backward.mean_square if site.backward is not None else None
 
 
-# Functions whose mean over a normal distribution hangs on its tails: the measured level is kept.
-_STEEP = frozenset({"exp", "expm1", "reciprocal", "rsqrt", "log", "log1p", "div"})
-
-
 def _window(site: Site, spread: float) -> float:
     """How many entries a pooling averages."""
-    size = site.argument(1, "kernel_size") if site.op.startswith("avg_pool") else None
+    size = ops.argument(site, "kernel_size")
     if size is None:
         return 1 / spread  # a mean, or an adaptive pooling: each entry is read once
     axes = int(site.op[-2])

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from gainstage.init import Fans
-from gainstage.signal import Graph, Ref
-from gainstage.signal._calls import RECURRENT
+from gainstage.signal import Graph, Ref, ops
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,6 @@ class Use:
     first_bias: bool = False
 
 
-_GATES = {"lstm": 4, "gru": 3}
 _RECURRENT_SLOTS = {
     "weight_ih": "recurrent input weight",
     "weight_hh": "recurrent weight",
@@ -67,18 +65,18 @@ def uses(graph: Graph) -> dict[str, list[Use]]:
             elif name in norm_names:
                 slot, where = norm_names[name]
                 found[name].append(Use(f"norm {slot}", where))
-            elif site.op in RECURRENT:
-                found[name].append(_recurrent(graph, site.op, ref, name, site.index))
+            elif ops.of(site).kind == "recurrent":
+                found[name].append(_recurrent(graph, ref, name, site.index))
             else:
                 found[name].append(Use(_slot(graph, site.index, ref), site.index))
     return found
 
 
-def _recurrent(graph: Graph, op: str, ref: Ref, name: str, site: int) -> Use:
+def _recurrent(graph: Graph, ref: Ref, name: str, site: int) -> Use:
     last = name.rsplit(".", 1)[-1]
     slot = next((slot for start, slot in _RECURRENT_SLOTS.items() if last.startswith(start)), None)
     shape = graph.shapes[ref.site]
-    gates = _GATES.get(op.split("_")[0], 1)
+    gates = ops.of(graph.sites[site]).gates
     if slot is None:
         square = len(shape) == 2 and shape[0] == gates * shape[1]
         slot = "recurrent bias" if len(shape) == 1 else "recurrent weight" if square else "recurrent input weight"
@@ -91,16 +89,15 @@ def _recurrent(graph: Graph, op: str, ref: Ref, name: str, site: int) -> Use:
 
 def _slot(graph: Graph, index: int, ref: Ref) -> str:
     """The slot of a parameter that stands in an ordinary operation."""
-    op, shape = graph.sites[index].op, graph.shapes[ref.site]
-    wide = sum(size > 1 for size in shape)
-    if op in ("prelu", "rrelu"):
+    op, shape = ops.of(graph.sites[index]), graph.shapes[ref.site]
+    if op.name in ("prelu", "rrelu"):
         return "activation slope"
-    if op in ("add", "sub", "rsub"):
-        return "bias" if wide <= 1 else "added table"
-    if op == "addcmul":
-        return "bias" if ref == graph.sites[index].argument(0, "input") else "learned scale"
-    if op in ("mul", "div"):
+    if op.kind == "add":
+        return "bias" if sum(size > 1 for size in shape) <= 1 else "added table"
+    if op.kind == "blend":
+        return "bias" if ref == ops.argument(graph.sites[index], "input") else "learned scale"
+    if op.kind == "product":
         return "learned scale"
-    if op in ("scaled_dot_product_attention", "softmax"):
+    if op.kind in ("attention", "softmax"):
         return "attention bias"
-    return "token" if op in ("cat", "stack", "where") else "other"
+    return "token" if op.kind == "join" or op.name == "where" else "other"

@@ -2,6 +2,7 @@
 
 import json
 from importlib.metadata import version
+from math import isfinite
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ def sarif(report: "Report", details: Details | None = None) -> str:
     A finding's `where` is its logical location; its physical one is the source of that module, or of the factory,
     where `details` knows it. A rule that could not be judged is a notification of the run. With a baseline, every
     result says whether it is `new` or `unchanged`. Results keep their fingerprint while rule and place stay the same.
+    Their properties hold `value`, `quantity` and `limit` as the JSON report does.
 
     Args:
         report: what a check found.
@@ -89,6 +91,9 @@ def _result(f: "Finding", index: dict[str, int], details: Details, state: str | 
         **({"baselineState": state} if state else {}),
         "properties": {
             "measured": f.measured,
+            "value": f.value if f.value is None or isfinite(f.value) else None,
+            "quantity": f.quantity,
+            "limit": f.limit,
             "expected": f.expected,
             "fix": f.fix.text,
             "laws": {name: law.to_json() for name, law in f.fix.laws.items()},

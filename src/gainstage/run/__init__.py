@@ -4,6 +4,7 @@ from gainstage.run._all_or_nothing import all_or_nothing as all_or_nothing
 from gainstage.run._bytes import has_data as has_data
 from gainstage.run._bytes import parts_of as parts_of
 from gainstage.run._entry import abroad as abroad
+from gainstage.run._entry import depth as depth
 from gainstage.run._entry import entry as entry
 from gainstage.run._example import batch_size as batch_size
 from gainstage.run._example import call as call
@@ -35,6 +36,7 @@ from gainstage.run._subject import Loss as Loss
 from gainstage.run._subject import Subject as Subject
 from gainstage.run._undisturbed import undisturbed as undisturbed
 from gainstage.run._whole import dense as dense
+from gainstage.run._whole import numbers as numbers
 from gainstage.run._whole import over_ranks as over_ranks
 from gainstage.run._whole import replicated_like as replicated_like
 from gainstage.run._whole import sharded_like as sharded_like

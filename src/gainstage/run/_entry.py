@@ -1,6 +1,7 @@
 """What every public call that runs foreign code does around its work: our own tensors are real, and nobody exits."""
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
@@ -13,14 +14,17 @@ from gainstage.errors import ForwardError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+ONE_AT_A_TIME = threading.RLock()  # the global random states and a model's attributes are shared between threads
 _abroad: ContextVar[tuple[AbstractContextManager[Any], ...] | None] = ContextVar("_abroad", default=None)
+_place: ContextVar[tuple[int, bool]] = ContextVar("_place", default=(0, False))  # depth; whether the code is our own
 
 
 def entry(function: Callable[P, R]) -> Callable[P, R]:
     """A function that people call: it makes its own tensors on the CPU, and is not ended by the model that it runs.
 
     Default device and fake mode of the caller hold where the caller's code runs (`abroad`), and nowhere else. A model
-    that ends the program (`sys.exit`) ends with a `ForwardError`; Ctrl-C stays Ctrl-C.
+    that ends the program (`sys.exit`) ends with a `ForwardError`; Ctrl-C stays Ctrl-C. A model may call it again; a
+    second thread waits.
 
     Example:
         >>> make = entry(lambda: torch.zeros(2))
@@ -31,7 +35,7 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        if _abroad.get() is not None:
+        if _place.get()[1]:
             return function(*args, **kwargs)
         try:
             with _home():
@@ -51,7 +55,7 @@ def _home() -> Iterator[None]:
     usual = device.type == "cpu" and fake is None
     token = _abroad.set(() if usual else (*([fake] if fake is not None else []), device))
     try:
-        with ExitStack() as stack:
+        with ONE_AT_A_TIME, ExitStack() as stack, _inside(ours=True):
             if not usual:
                 stack.enter_context(unset_fake_temporarily())
                 stack.enter_context(torch.device("cpu"))
@@ -63,7 +67,21 @@ def _home() -> Iterator[None]:
 @contextmanager
 def abroad() -> Iterator[None]:
     """Around code of the user's: default device and fake mode are those that `entry` was called under."""
-    with ExitStack() as stack:
+    with ExitStack() as stack, _inside(ours=False):
         for context in _abroad.get() or ():
             stack.enter_context(context)
         yield
+
+
+def depth() -> int:
+    """How deep the calls of ours and the code of the user's are nested that call each other now."""
+    return _place.get()[0]
+
+
+@contextmanager
+def _inside(ours: bool) -> Iterator[None]:
+    token = _place.set((depth() + 1, ours))
+    try:
+        yield
+    finally:
+        _place.reset(token)

@@ -150,7 +150,7 @@ class State:
         if form.grad is not None:
             self.keep(form.grad, owned=True)
         for hooks in form.hooks.values():
-            self.keep(hooks)
+            self.keep(hooks, owned=True)
 
     def _module(self, path: str, module: nn.Module, depth: int) -> None:
         what = f"the attributes of {path or type(module).__name__}"

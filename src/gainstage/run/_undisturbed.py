@@ -1,6 +1,5 @@
 """Run a foreign model and leave no trace."""
 
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from gainstage.run._entry import ONE_AT_A_TIME
 from gainstage.run._guard import Guard
 from gainstage.run._interrupts import Interrupts, uninterrupted
 from gainstage.run._plainly import plainly
@@ -16,8 +16,6 @@ from gainstage.run._seeded import chance, seed_all
 from gainstage.run._settings import settings
 from gainstage.run._state import Failures, NotRestored, State
 from gainstage.run._wrappers import ready, refuse
-
-_ONE_AT_A_TIME = threading.RLock()  # the global random states and a model's attributes are shared between threads
 
 
 class undisturbed:
@@ -62,10 +60,10 @@ class undisturbed:
     @uninterrupted
     def __enter__(self) -> "undisturbed":
         refuse(self._model)
-        _ONE_AT_A_TIME.acquire()
-        self._outside.append(("the lock", _ONE_AT_A_TIME.release))
         self._interrupts.install()
         try:
+            ONE_AT_A_TIME.acquire()
+            self._outside.append(("the lock", ONE_AT_A_TIME.release))
             with plainly():
                 self._outside += [("a setting of torch", put_back) for put_back in settings()]
                 self._outside += [("a random state", put_back) for put_back in chance()]

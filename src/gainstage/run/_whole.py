@@ -19,8 +19,12 @@ def whole(tensor: Tensor) -> Tensor:
 def dense(tensor: Tensor) -> Tensor:
     """All of a tensor as one with every entry, however it is sharded or stored."""
     tensor = whole(tensor)
-    tensor = tensor if tensor.layout is torch.strided else tensor.to_dense()
-    return tensor.float() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor  # float8 has no arithmetic
+    return numbers(tensor if tensor.layout is torch.strided else tensor.to_dense())
+
+
+def numbers(tensor: Tensor) -> Tensor:
+    """A tensor that can be computed with: float8, which has no arithmetic, as float32."""
+    return tensor.float() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor
 
 
 def sharded_like(tensor: Tensor, other: Any) -> Tensor:

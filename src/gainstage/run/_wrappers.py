@@ -25,15 +25,16 @@ def refuse(model: nn.Module) -> None:
 
 
 def ready(model: nn.Module) -> ExitStack:
-    """Compiled parts run eagerly, DDP does not wait for a backward pass, and FSDP2 is sharded again at the end."""
-    stack = ExitStack()
-    if "torch._dynamo" in sys.modules:
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-    for module in model.modules():
-        if isinstance(module, nn.parallel.DistributedDataParallel):
-            stack.enter_context(module.no_sync())
-    stack.callback(resharded(model))
-    return stack
+    """Compiled and scripted parts run as written, DDP waits for no backward pass, FSDP2 is sharded again at the end."""
+    with ExitStack() as stack:
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(torch.jit.optimized_execution(False))  # type: ignore[attr-defined]
+        for module in model.modules():
+            if isinstance(module, nn.parallel.DistributedDataParallel):
+                stack.enter_context(module.no_sync())
+        stack.callback(resharded(model))
+        return stack.pop_all()
 
 
 def resharded(model: nn.Module) -> Callable[[], None]:

@@ -1,5 +1,6 @@
 """One pass of a network, observed: the tape, its moments, and the structure that can be read off it."""
 
+from gainstage.signal import ops as ops
 from gainstage.signal._attention import Attention as Attention
 from gainstage.signal._attention import attentions as attentions
 from gainstage.signal._calls import WeightCall as WeightCall

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gainstage.signal._calls import ELEMENTWISE, MATMULS
+from gainstage.signal import ops
 from gainstage.signal._graph import Graph
 from gainstage.signal._tape import Ref
 
@@ -34,13 +34,14 @@ def attentions(graph: Graph) -> list[Attention]:
     """Every attention in execution order, fused or written as softmax(q k^T) v."""
     found = []
     for site in graph.sites:
-        if site.op == "scaled_dot_product_attention":
-            q, k, v = (site.argument(i, n) for i, n in enumerate(("query", "key", "value")))
-            scale = site.argument(6, "scale")
+        kind = ops.of(site).kind
+        if kind == "attention":
+            q, k, v = (ops.argument(site, name) for name in ("query", "key", "value"))
+            scale = ops.argument(site, "scale")
             dim = graph.shapes[q.site][-1]
             scale = float(scale) if isinstance(scale, int | float) else dim**-0.5
             found.append(_attention(graph, site.index, site.index, None, (q, k, v), dim, scale))
-        elif site.op == "softmax" and (parts := _written_out(graph, site.index)):
+        elif kind == "softmax" and (parts := _written_out(graph, site.index)):
             product, (q, k), mixed, v = parts
             scale = _scale_between(graph, product, site.index)
             found.append(_attention(graph, site.index, mixed, product, (q, k, v), graph.shapes[q.site][-1], scale))
@@ -62,7 +63,7 @@ def _written_out(graph: Graph, softmax: int) -> tuple[int, tuple[Ref, Ref], int,
     q, k = graph.data(product)[-2:]
     for fate in graph.fates(softmax):
         reads = graph.data(fate.site)
-        if graph.sites[fate.site].op in MATMULS and len(reads) == 2:
+        if ops.of(graph.sites[fate.site]).kind == "matmul" and len(reads) == 2:
             value = next((ref for ref in reads if not graph.depends(ref.site, softmax)), None)
             if value is not None:
                 return product, (q, k), fate.site, value
@@ -75,10 +76,10 @@ def _back_to_product(graph: Graph, index: int) -> int | None:
         if not reads:
             return None
         index = reads[0].site  # masks and position biases are added on the right
-        site = graph.sites[index]
-        if site.op in MATMULS and index not in graph.weights and len(graph.data(index)) >= 2:
+        site, op = graph.sites[index], ops.of(graph.sites[index])
+        if op.kind == "matmul" and index not in graph.weights and len(graph.data(index)) >= 2:
             return index
-        if site.kind != "view" and site.op not in ELEMENTWISE | {"masked_fill", "softmax", "float"}:
+        if not (site.kind == "view" or op.elementwise or op.kind in ("mask", "softmax")):
             return None
     return None
 
@@ -87,22 +88,13 @@ def _scale_between(graph: Graph, product: int, softmax: int) -> float | None:
     """The number that the logits are multiplied by on their way, and the queries before."""
     scale, index = 1.0, graph.data(softmax)[0].site
     while index != product:
-        scale *= _factor(graph, index)
-        index = graph.data(index)[0].site
+        read = graph.data(index)[0].site
+        scale, index = scale * (graph.sums.factor(index, read) or 1.0), read
     for ref in graph.data(product)[-2:]:
         index = ref.site
         while graph.transparent(index) and (reads := graph.data(index)):
-            scale *= _factor(graph, index)
-            index = reads[0].site
+            scale, index = scale * (graph.sums.factor(index, reads[0].site) or 1.0), reads[0].site
     return scale
-
-
-def _factor(graph: Graph, index: int) -> float:
-    site = graph.sites[index]
-    numbers = [a for a in site.args if isinstance(a, int | float) and not isinstance(a, bool)]
-    if len(site.inputs) == 1 and numbers and site.op in ("mul", "div", "truediv"):
-        return numbers[0] if site.op == "mul" else 1 / numbers[0]
-    return 1.0
 
 
 def weights_behind(graph: Graph, ref: Ref) -> tuple[int, ...]:

@@ -1,91 +1,12 @@
-"""Facts about operations: which argument is the weight, what rearranges, what normalizes."""
+"""What a call does with a weight, and which parameters a normalization has."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from gainstage.init import Fans, fans
+from gainstage.signal import ops
 from gainstage.signal._tape import Ref, Site
-
-NORMS = frozenset(
-    {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize", "native_layer_norm"}
-)
-DROPOUTS = frozenset(
-    {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "native_dropout"}
-)
-SPLITS = frozenset({"chunk", "split", "tensor_split", "unbind", "getitem", "select", "narrow", "split_with_sizes"})
-POOLS = frozenset(
-    f"{prefix}{kind}_pool{n}d" for prefix in ("", "adaptive_") for kind in ("avg", "max") for n in (1, 2, 3)
-) | {"mean", "max_pool2d_with_indices"}
-RECURRENT = frozenset(
-    {"lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
-)
-LOSSES = frozenset(
-    {"cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "l1_loss"}
-    | {"smooth_l1_loss", "huber_loss", "kl_div", "ctc_loss", "cosine_embedding_loss", "triplet_margin_loss"}
-)
-ADDS = frozenset({"add", "sub", "rsub"})
-PRODUCTS = frozenset({"mul", "div", "truediv", "multiply"})
-MATMULS = frozenset({"matmul", "mm", "bmm", "einsum", "baddbmm", "_grouped_mm", "grouped_mm"})
-
-# Elementwise functions of one tensor, and of several when all come from one place.
-ELEMENTWISE = (
-    frozenset(
-        [
-            "relu",
-            "relu6",
-            "gelu",
-            "silu",
-            "mish",
-            "elu",
-            "selu",
-            "celu",
-            "leaky_relu",
-            "rrelu",
-            "prelu",
-            "tanh",
-            "sigmoid",
-            "softplus",
-            "softsign",
-            "hardtanh",
-            "hardswish",
-            "hardsigmoid",
-            "logsigmoid",
-            "tanhshrink",
-            "softshrink",
-            "hardshrink",
-            "threshold",
-            "abs",
-            "square",
-            "sqrt",
-            "rsqrt",
-            "reciprocal",
-            "exp",
-            "expm1",
-            "log",
-            "log1p",
-            "sin",
-            "cos",
-            "erf",
-            "erfc",
-            "pow",
-            "neg",
-            "clamp",
-            "clamp_min",
-            "clamp_max",
-            "clip",
-            "sign",
-            "floor",
-            "round",
-            "maximum",
-            "minimum",
-            "where",
-            "sinc",
-        ]
-    )
-    | ADDS
-    | PRODUCTS
-    | DROPOUTS
-)
 
 
 @dataclass(frozen=True)
@@ -116,33 +37,33 @@ def weight_call(site: Site, shapes: dict[int, tuple[int, ...]], constant: frozen
         shapes: shape of every site's first output.
         constant: sites that do not depend on the inputs (parameters and what is computed from them only).
     """
-    op = site.op
-    if op == "linear":
-        data, weight, bias = (site.argument(i, n) for i, n in enumerate(("input", "weight", "bias")))
+    kind = ops.of(site).kind
+    if kind == "linear":
+        data, weight, bias = _arguments(site, "input", "weight", "bias")
         return WeightCall("linear", data, weight, bias, fans(shapes[weight.site]))
-    if op.startswith("conv") and op[-1] == "d":
-        data, weight, bias = (site.argument(i, n) for i, n in enumerate(("input", "weight", "bias")))
-        transposed = "transpose" in op
-        stride = site.argument(3, "stride", 1)
-        groups = site.argument(6, "groups", 1)
-        used = fans(shapes[weight.site], stride=stride, groups=groups, transposed=transposed)
-        return WeightCall("conv_transpose" if transposed else "conv", data, weight, bias, used)
-    if op in ("embedding", "embedding_bag"):
-        first, second = site.argument(0, "input"), site.argument(1, "weight")
-        weight = second if op == "embedding" or second.site in constant else first
+    if kind in ("conv", "conv_transpose"):
+        data, weight, bias = _arguments(site, "input", "weight", "bias")
+        stride, groups = ops.argument(site, "stride", 1), ops.argument(site, "groups", 1)
+        used = fans(shapes[weight.site], stride=stride, groups=groups, transposed=kind == "conv_transpose")
+        return WeightCall(kind, data, weight, bias, used)
+    if kind == "embedding":
+        first, second = _arguments(site, "input", "weight")
+        weight = second if site.op == "embedding" or second.site in constant else first
         return WeightCall("embedding", None, weight, None, Fans(1, shapes[weight.site][-1]))
-    if op == "bilinear":
-        data, weight, bias = site.argument(0, "input1"), site.argument(2, "weight"), site.argument(3, "bias")
+    if kind == "bilinear":
+        data, weight, bias = _arguments(site, "input1", "weight", "bias")
         out, left, right = shapes[weight.site]
         return WeightCall("bilinear", data, weight, bias, Fans(left * right, out))
-    if op == "addmm":
-        bias, data, weight = (site.argument(i, n) for i, n in enumerate(("input", "mat1", "mat2")))
+    if site.op == "addmm":
+        bias, data, weight = _arguments(site, "input", "mat1", "mat2")
         if _is_weight(weight, shapes, constant):
             return WeightCall("matmul", data, weight, bias, fans(shapes[weight.site], in_axes=0, out_axes=1), True)
         return None
-    if op in MATMULS:
-        return _product(site, shapes, constant)
-    return None
+    return _product(site, shapes, constant) if kind == "matmul" else None
+
+
+def _arguments(site: Site, *names: str) -> list[Any]:
+    return [ops.argument(site, name) for name in names]
 
 
 def _is_weight(ref: object, shapes: dict[int, tuple[int, ...]], constant: frozenset[int]) -> bool:
@@ -185,14 +106,7 @@ def _einsum(site: Site, data: Ref, weight: Ref, weight_first: bool, shape: tuple
 
 def norm_parameters(site: Site) -> Iterator[tuple[str, Ref]]:
     """The scale and shift of a normalization call, as far as it has them."""
-    places = {
-        "batch_norm": (3, 4),
-        "instance_norm": (3, 4),
-        "layer_norm": (2, 3),
-        "group_norm": (2, 3),
-        "rms_norm": (2, 9),
-    }
-    for slot, name, position in zip(("scale", "shift"), ("weight", "bias"), places.get(site.op, (9, 9)), strict=True):
-        ref = site.argument(position, name)
-        if isinstance(ref, Ref):
-            yield slot, ref
+    if ops.of(site).kind == "norm":
+        for slot, name in (("scale", "weight"), ("shift", "bias")):
+            if isinstance(ref := ops.argument(site, name), Ref):
+                yield slot, ref

@@ -10,41 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gainstage.run import has_data
+from gainstage.signal import ops
 from gainstage.signal._moments import plain_of
 from gainstage.signal._tape import Ref
 
-# Operations after which a unit can be dead: zero for every sample.
-RECTIFIERS = frozenset({"relu", "relu6", "threshold"})
 # Python functions of torch that are looked into: what they call are the sites.
 COMPOSITE = (F.multi_head_attention_forward, torch.autograd.backward)
-# Operations that only rearrange or recast entries, whether or not they copy.
-REARRANGE = frozenset(
-    {"contiguous", "reshape", "flatten", "unflatten", "clone", "detach", "alias", "positive", "requires_grad"}
-    | {
-        "to",
-        "resize",
-        "resize_as",
-        "type",
-        "type_as",
-        "float",
-        "double",
-        "half",
-        "bfloat16",
-        "cpu",
-        "cuda",
-        "pin_memory",
-    }
-    | {"resolve_conj", "view_as_real", "view_as_complex"}
-)
-# Operations that make new numbers; a tensor among their arguments gives a size.
-FACTORIES = frozenset(
-    {
-        f"{kind}{like}"
-        for kind in ("zeros", "ones", "full", "empty", "rand", "randn", "randint")
-        for like in ("", "_like")
-    }
-    | {"arange", "linspace", "eye", "tensor", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"}
-)
+RECTIFIERS = frozenset(name for name in ops.names("activation") if ops.named(name).rectifies)
+REARRANGE = ops.names("rearrange")
+FACTORIES = ops.names("factory")
 
 
 def op_name(func: Any) -> str:

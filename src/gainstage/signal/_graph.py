@@ -1,29 +1,17 @@
 """What a tape says about structure: who uses each parameter, what becomes of a weight's output, what a signal is."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from gainstage.signal._calls import (
-    ADDS,
-    DROPOUTS,
-    ELEMENTWISE,
-    LOSSES,
-    MATMULS,
-    NORMS,
-    POOLS,
-    PRODUCTS,
-    RECURRENT,
-    SPLITS,
-    WeightCall,
-    norm_parameters,
-    weight_call,
-)
-from gainstage.signal._tape import Ref, Site, Tape
+from gainstage.signal import ops
+from gainstage.signal._again import POINTS, call_again
+from gainstage.signal._calls import WeightCall, norm_parameters, weight_call
+from gainstage.signal._sums import Sums
+from gainstage.signal._tape import Ref, Tape
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,7 @@ class Graph:
         constant: set[int] = set()
         for site in tape.sites:
             reads = [ref.site for ref in site.inputs]
-            looks_up = site.op in ("embedding", "embedding_bag")  # a table is read, though perhaps at fixed positions
+            looks_up = ops.of(site).kind == "embedding"  # a table is read, though perhaps at fixed positions
             if site.kind in ("parameter", "buffer", "constant") or (
                 reads and constant.issuperset(reads) and not looks_up
             ):
@@ -99,11 +87,15 @@ class Graph:
     def transparent(self, index: int) -> bool:
         """Whether a site hands one signal on up to scale: views, dropout, biases, multiplication by a number."""
         site = self.sites[index]
-        if site.kind == "view" or site.op in DROPOUTS:
-            return True
-        if site.op in ("add", "sub") and len(self.data(index)) == 1 and len(site.inputs) == 2:
-            return all(self.sites[r.site].kind != "buffer" for r in site.inputs if r.site in self.constant)
-        return site.op in PRODUCTS and len(site.inputs) == 1
+        passes = site.kind == "view" or ops.of(site).kind == "dropout" or self.adds_bias(index)
+        return passes or self.sums.scales(index)
+
+    def adds_bias(self, index: int) -> bool:
+        """Whether a site adds one tensor that does not depend on the inputs, and is no buffer, to one that does."""
+        site = self.sites[index]
+        if ops.of(site).kind != "add" or len(self.data(index)) != 1 or len(site.inputs) != 2:
+            return False
+        return all(self.sites[ref.site].kind != "buffer" for ref in site.inputs if ref.site in self.constant)
 
     def source(self, ref: Ref) -> int:
         """The site behind transparent ones that made this signal."""
@@ -114,10 +106,10 @@ class Graph:
 
     def normalizes(self, index: int) -> bool:
         """Whether a site divides a signal by its own mean square, however it is written (RMSNorm by hand too)."""
-        site = self.sites[index]
-        if site.op in NORMS:
+        kind = ops.of(self.sites[index]).kind
+        if kind == "norm":
             return True
-        if site.op not in PRODUCTS or len(reads := self.data(index)) != 2:
+        if kind != "product" or len(reads := self.data(index)) != 2:
             return False
         return any(self._is_scale_of(scale, signal) for signal, scale in (reads, reads[::-1]))
 
@@ -126,11 +118,11 @@ class Graph:
         index, seen_reduction = scale.site, False
         for _ in range(8):
             site = self.sites[index]
-            if site.op in ("mean", "var", "std", "norm", "vector_norm", "linalg_vector_norm", "linalg_norm"):
+            if ops.of(site).levels:
                 seen_reduction = True
                 break
             reads = self.data(index)
-            if len(reads) != 1 or (site.op not in ELEMENTWISE and site.kind != "view"):
+            if len(reads) != 1 or not (ops.of(site).elementwise or site.kind == "view"):
                 return False
             index = reads[0].site
         if not seen_reduction or self.shapes[scale.site] == self.shapes[signal.site]:
@@ -146,7 +138,7 @@ class Graph:
         for site in self.sites:
             if site.kind == "op" and self.normalizes(site.index):
                 found.add(site.index)
-                if site.op not in NORMS:
+                if ops.of(site).kind != "norm":
                     start = min(self._before_centring(self.source(ref)) for ref in self.data(site.index))
                     between = range(start + 1, site.index)
                     found.update(j for j in between if self.depends(site.index, j) and self.depends(j, start))
@@ -155,7 +147,8 @@ class Graph:
     def _before_centring(self, index: int) -> int:
         """What a mean was subtracted from at this site; the site itself where none was."""
         reads = self.data(index)
-        if self.sites[index].op == "sub" and len(reads) == 2 and self.sites[self.source(reads[1])].op == "mean":
+        subtracts = ops.of(self.sites[index]).name == "sub" and len(reads) == 2
+        if subtracts and self.sites[self.source(reads[1])].op == "mean":
             return self.source(reads[0])
         return index
 
@@ -164,9 +157,13 @@ class Graph:
     def parameter_of(self, ref: Ref) -> str | None:
         """The parameter behind an argument, through views and look-ups; None where it is computed."""
         index = ref.site
-        while self.sites[index].kind == "view" or self.sites[index].op in _LOOKUPS:
+        while self.sites[index].kind == "view" or self._looks_up(index):
             index = self.sites[index].inputs[0].site
         return self.sites[index].path if self.sites[index].kind == "parameter" else None
+
+    def _looks_up(self, index: int) -> bool:
+        op = ops.of(self.sites[index])
+        return op.kind == "lookup" or op.name == "getitem"
 
     def units(self, call: WeightCall) -> tuple[int, int]:
         """Output units and input units (channels) of a weight as it is stored, groups not counted."""
@@ -178,11 +175,27 @@ class Graph:
 
     def stored_transposed(self, call: WeightCall) -> bool:
         """Whether the parameter behind a weight is stored as (in, out), views between it and the call counted."""
-        index, turns = call.weight.site, 0
+        index, turned = call.weight.site, False
         while self.sites[index].kind == "view":
-            turns += self.sites[index].op in _TURNS
+            order = self.order(index)
+            turned ^= order is not None and order[-2:] == (len(order) - 1, len(order) - 2)
             index = self.sites[index].inputs[0].site
-        return call.transposed ^ bool(turns % 2)
+        return call.transposed ^ turned
+
+    def order(self, index: int) -> tuple[int, ...] | None:
+        """The axes of its input in the order in which a transpose puts them; None for any other site."""
+        site = self.sites[index]
+        if not ops.of(site).turns:
+            return None
+        if site.function is None:  # a view of a matrix that was made behind our back
+            return (1, 0)
+        sizes = torch.empty(tuple(range(1, len(site.shape) + 1)), device="meta")  # axis k is the one of size k + 1
+        args = tuple(sizes if isinstance(arg, Ref) else arg for arg in site.args)
+        kwargs = {name: sizes if isinstance(arg, Ref) else arg for name, arg in site.kwargs.items()}
+        try:
+            return tuple(size - 1 for size in site.function(*args, **kwargs).shape)
+        except (RuntimeError, TypeError, IndexError):
+            return None
 
     def parameters_behind(self, ref: Ref) -> list[str]:
         """All parameters that an argument is computed from (weight norm, masks, quantization)."""
@@ -196,7 +209,7 @@ class Graph:
         for site in self.sites:
             if site.kind == "op" and self.normalizes(site.index):
                 own = {slot: self.parameter_of(ref) for slot, ref in norm_parameters(site)}
-                if site.op not in NORMS:
+                if ops.of(site).kind != "norm":
                     own = dict(self._affine_after(site.index))
                 found[site.index] = {slot: name for slot, name in own.items() if name}
         return found
@@ -210,10 +223,16 @@ class Graph:
             index = readers[0]
             site = self.sites[index]
             constants = [ref for ref in site.inputs if self.parameters_behind(ref) and ref.site in self.constant]
-            if site.op in ("mul", "add") and len(constants) == 1:
-                yield ("scale" if site.op == "mul" else "shift"), self.parameter_of(constants[0])
+            name = ops.of(site).name
+            if name in ("mul", "add") and len(constants) == 1:
+                yield ("scale" if name == "mul" else "shift"), self.parameter_of(constants[0])
             elif site.kind != "view":
                 return
+
+    @cached_property
+    def sums(self) -> Sums:
+        """Which sites are fixed sums of what they read."""
+        return Sums(self.tape, self.constant, self.consumers)
 
     # --- fates ---------------------------------------------------------------------------------------------------
 
@@ -229,7 +248,7 @@ class Graph:
                 if reader in seen:
                     continue
                 seen.add(reader)
-                if reader not in self.inside_norms and (self.transparent(reader) or self.sites[reader].op in POOLS):
+                if reader not in self.inside_norms and (self.transparent(reader) or self._pools(reader)):
                     todo.append(reader)
                 elif not (kind := self._fate(reader)):
                     continue
@@ -238,29 +257,26 @@ class Graph:
         return found
 
     def _fate(self, index: int) -> str:
-        site = self.sites[index]
-        if site.kind == "loss" or site.op in LOSSES:
+        site, kind = self.sites[index], ops.of(self.sites[index]).kind
+        if site.kind == "loss" or kind == "loss":
             return "loss"
         if site.dtype.startswith(("int", "bool", "uint")):
             return ""
         if index in self.inside_norms:
             return "norm"
-        if index in self.weights or site.op in RECURRENT:
+        if index in self.weights or kind == "recurrent":
             return "weight"
-        if site.op in ("softmax", "log_softmax"):
-            return "softmax"
-        if site.op == "scaled_dot_product_attention" or site.op in MATMULS:
+        if kind in ("attention", "matmul"):
             return "attention"
-        if site.op == "glu":
-            return "gate"
-        reads = {ref.site for ref in self.data(index)}
-        if site.op in ("add", "sub") and len(reads) == 2:
-            return "add"
-        if site.op in PRODUCTS and len(reads) == 2:
-            return "gate"
-        if site.op in PRODUCTS and len(site.inputs) == 2:
+        if kind in ("add", "product") and len({ref.site for ref in self.data(index)}) == 2:
+            return "add" if kind == "add" else "gate"
+        if kind == "product" and len(site.inputs) == 2:
             return "scale"
-        return "activation" if site.op in ELEMENTWISE else "other"
+        named = {"softmax": "softmax", "gated": "gate"}
+        return named.get(kind, "activation" if ops.of(site).elementwise else "other")
+
+    def _pools(self, index: int) -> bool:
+        return ops.of(self.sites[index]).pools
 
     # --- activations -----------------------------------------------------------------------------------------------
 
@@ -279,7 +295,7 @@ class Graph:
             if current in values:
                 continue
             value = self.evaluate(current, values)
-            pooled = self.sites[current].op in POOLS and self.data(current)
+            pooled = self._pools(current) and self.data(current)
             if value is None and pooled and current not in self.inside_norms:
                 value = values.get(self.data(current)[0].site)
             if value is not None:
@@ -300,74 +316,22 @@ class Graph:
     def activation_name(self, index: int) -> str:
         """Name of the activation behind a site: the operation, or the module where it is several; empty for none."""
         inner = [self.sites[i] for i in self.region(index) if i != index and not self.transparent(i)]
-        acts = [site for site in inner if site.op in ELEMENTWISE]
+        acts = [site for site in inner if ops.of(site).elementwise]
         if not acts:
             return ""
         return acts[0].op if len(acts) == 1 else acts[-1].module.lower()
 
     def evaluate(self, index: int, values: Mapping[int, Tensor]) -> Tensor | None:
         """The values of an elementwise site, given those of what it reads; None where it is not elementwise in them."""
-        site = self.sites[index]
+        site, op = self.sites[index], ops.of(self.sites[index])
         reads = site.inputs
-        if site.op in ADDS and self.transparent(index):
-            return values.get(self.data(index)[0].site)  # a bias
+        if self.adds_bias(index):
+            return values.get(self.data(index)[0].site)
         if not reads or site.kind == "loss" or any(ref.site not in values for ref in reads):
             return None
         first = values[reads[0].site]
-        if site.op in DROPOUTS or (site.kind == "view" and site.op not in SPLITS):
+        if op.kind == "dropout" or (site.kind == "view" and op.kind != "split"):
             return first
-        if site.op not in ELEMENTWISE or site.function is None:
+        if not op.elementwise or site.function is None:
             return None
         return call_again(site, lambda ref: values[ref.site])
-
-
-_TURNS = frozenset({"t", "T", "mT", "H", "mH", "transpose", "permute", "adjoint", "swapaxes", "swapdims"})
-_LOOKUPS = frozenset({"getitem", "index_select", "gather", "take_along_dim"})
-POINTS = torch.linspace(-4.0, 4.0, 81, dtype=torch.float64, device="cpu")
-
-
-def call_again(site: Site, value_of: Callable[[Ref], Tensor]) -> Tensor | None:
-    """The site's function on other values of the same shape; None where it refuses them."""
-
-    def put(value: Any) -> Any:
-        if isinstance(value, Ref):
-            return value_of(value).clone()
-        if isinstance(value, tuple):
-            return tuple(put(item) for item in value)
-        return {k: put(v) for k, v in value.items()} if isinstance(value, dict) else value
-
-    expected = value_of(site.inputs[0])
-    results = []
-    for args, kwargs in _quieter(site.args, site.kwargs):
-        try:
-            with torch.no_grad():
-                first, second = (_drawn(seed, site.function, put(args), put(kwargs)) for seed in (0, 1))
-        except Exception:
-            return None
-        if not isinstance(first, Tensor) or first.shape != expected.shape:
-            return None
-        if torch.equal(first, second):
-            return first.double()
-        results.append(first.double())
-    return results[0]
-
-
-def _quieter(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """The arguments, and for a function that draws numbers, each with one switch (`training`) turned off."""
-    yield args, kwargs
-    for position, value in enumerate(args):
-        if value is True:
-            yield (*args[:position], False, *args[position + 1 :]), kwargs
-    for name, value in kwargs.items():
-        if value is True:
-            yield args, {**kwargs, name: False}
-
-
-def _drawn(seed: int, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The function's answer under a random state of its own."""
-    before = torch.default_generator.get_state()
-    try:
-        torch.default_generator.manual_seed(seed)
-        return function(*args, **kwargs)
-    finally:
-        torch.default_generator.set_state(before)

@@ -1,7 +1,9 @@
 """Which site every tensor of a pass comes from."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -53,11 +55,19 @@ class Provenance:
             self._held[id(tensor)] = tensor, ref
         else:
             self._made[tensor] = ref
-        for _, part in parts_of(tensor):
+        for part in _inside(tensor):
             self._made[part] = ref
 
     def behind(self, tensor: Tensor) -> Tensor | None:
         """What an unseen tensor is a view of or wraps, if that is known."""
-        candidates = (tensor._base, *(part for _, part in parts_of(tensor)))
+        candidates = (tensor._base, *_inside(tensor))
         known = (t for t in candidates if t is not None and (self.get(t) is not None or self.named(t) is not None))
         return next(known, None)
+
+
+def _inside(tensor: Tensor) -> Iterator[Tensor]:
+    """What a wrapper holds: a DTensor its shard, a tensor of `torch.func` what it is at every level below."""
+    yield from (part for _, part in parts_of(tensor))
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+        yield tensor

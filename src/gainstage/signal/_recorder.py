@@ -18,6 +18,7 @@ from gainstage.errors import ForwardError, GainstageError
 from gainstage.run import (
     Guard,
     class_name,
+    depth,
     gradients,
     has_data,
     hint,
@@ -65,7 +66,7 @@ class Recorder(TorchFunctionMode):
         guard.unseen = self._unseen
         self.phase = ""  # forward, loss, then replay: what checkpointing recomputes during the backward pass
         self.inside = 0  # torch functions that are running: what they call is theirs
-        self.thread = threading.get_ident()
+        self.thread, self.depth = threading.get_ident(), depth()
         self.sites: list[Site] = []
         self.stack: list[tuple[str, str]] = [("", class_name(model))]
         self.calls: Counter[tuple[str, str]] = Counter()
@@ -79,6 +80,8 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self._is_another():
+            return func(*args, **kwargs)
         if func in COMPOSITE:
             with self:
                 return unchecked(func)(*args, **kwargs)
@@ -104,6 +107,8 @@ class Recorder(TorchFunctionMode):
         """An operation that no torch function called: it is known by the name that the dispatcher has for it."""
         if self.inside or not self.phase or self.phase == "replay" or torch._C._current_graph_task_id() != -1:
             return
+        if self._is_another():
+            return
         written = next((t for t in self.guard.written if any(t is arg for arg in tensors_among((args, kwargs)))), None)
         self.guard.written.clear()
         self.inside += 1
@@ -111,6 +116,10 @@ class Recorder(TorchFunctionMode):
             self._see(func, packet_name(func), args, kwargs, outputs_of(result), written)
         finally:
             self.inside -= 1
+
+    def _is_another(self) -> bool:
+        """Whether what runs is a pass of its own that the model has asked for (`record` in a hook)."""
+        return depth() > self.depth + 1
 
     def _see(
         self, func: Any, op: str, args: Any, kwargs: Any, results: tuple[Tensor, ...], written: Tensor | None

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 
-from gainstage.signal._calls import NORMS, RECURRENT
+from gainstage.signal import ops
 from gainstage.signal._graph import Graph
 from gainstage.signal._tape import Ref
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One residual branch: `add = skip + branch(start)`.
+    """One residual branch: `add = keep * skip + share * branch(start)`.
 
     Attributes:
-        add: site of the addition.
-        skip, branch: the two arguments of the addition.
+        add: the site at which the sum is complete.
+        skip, branch: the two terms of the sum.
+        keep: the factor of the skip path.
+        share: the factor of the last weight or normalization of the branch, all fixed numbers on its way counted.
         start: the site where the two paths part.
         last: site of the last weight or normalization of the branch, behind transparent sites; None where the branch
             ends in something else (an activation, a learned scale).
@@ -25,6 +27,8 @@ class Branch:
     add: int
     skip: Ref
     branch: Ref
+    keep: float
+    share: float
     start: int
     last: int | None
     scaled: bool
@@ -35,18 +39,19 @@ class Branch:
 def branches(graph: Graph) -> list[Branch]:
     """Every residual branch in execution order.
 
-    An addition is residual if its arguments come from one floating point site, and one of the two paths from there
+    A fixed sum of two terms is residual if they come from one floating point site, and one of the two paths from there
     holds more weights than the other: that one is the branch. Streams run on through additions, normalizations,
     activations and the weights of a skip path.
     """
     found: list[Branch] = []
     stream_of: dict[int, int] = {}
     weighty = sum(1 << index for index in graph.weights) | sum(
-        1 << site.index for site in graph.sites if site.op in RECURRENT
+        1 << site.index for site in graph.sites if ops.of(site).kind == "recurrent"
     )
     for site in graph.sites:
-        reads = graph.data(site.index)
-        if site.kind != "op" or site.op != "add" or len(reads) != 2 or reads[0].site == reads[1].site:
+        terms = graph.sums.terms(site.index)
+        reads = list(terms)
+        if site.kind != "op" or len(reads) != 2 or reads[0].site == reads[1].site or not graph.sums.ends(site.index):
             continue
         if graph.shapes[reads[0].site] != site.shape and graph.shapes[reads[1].site] != site.shape:
             continue
@@ -57,11 +62,12 @@ def branches(graph: Graph) -> list[Branch]:
         if counts[0] == counts[1]:
             continue
         skip, branch = (reads[0], reads[1]) if counts[0] < counts[1] else (reads[1], reads[0])
-        last, scaled = _last(graph, branch)
+        last, scaled, factor = _last(graph, branch)
         stream = _stream(graph, skip, stream_of, len(set(stream_of.values())))
         position = sum(b.stream == stream for b in found)
         stream_of[site.index] = stream
-        found.append(Branch(site.index, skip, branch, start, last, scaled, stream, position))
+        share = terms[branch] * factor
+        found.append(Branch(site.index, skip, branch, terms[skip], share, start, last, scaled, stream, position))
     return found
 
 
@@ -87,17 +93,21 @@ def _between(graph: Graph, start: int, end: int, weighty: int) -> int:
     return count
 
 
-def _last(graph: Graph, branch: Ref) -> tuple[int | None, bool]:
-    index, scaled = branch.site, False
+def _last(graph: Graph, branch: Ref) -> tuple[int | None, bool, float]:
+    """The last weight or normalization of a branch, whether a learned scale stands behind it, and the fixed factors."""
+    index, scaled, factor = branch.site, False, 1.0
     while True:
-        site = graph.sites[index]
+        site, op = graph.sites[index], ops.of(graph.sites[index])
         reads = graph.data(index)
-        if index in graph.weights or site.op in NORMS:
-            return index, scaled
-        learned = site.op in ("mul", "div") and len(reads) == 1 and len(site.inputs) == 2
-        if not reads or not (graph.transparent(index) or learned):
-            return None, scaled
-        scaled = scaled or learned
+        if index in graph.outputs:  # compared with the input rather than added to it: the error of a reconstruction
+            return None, scaled, factor
+        if index in graph.weights or op.kind == "norm":
+            return index, scaled, factor
+        learned = op.kind == "product" and len(reads) == 1 and len(site.inputs) == 2
+        fixed = graph.sums.factor(index, reads[0].site) if len(reads) == 1 else None
+        if not reads or not (graph.transparent(index) or learned or fixed):
+            return None, scaled, factor
+        scaled, factor = scaled or learned, factor * (fixed or 1.0)
         index = reads[0].site
 
 

@@ -4,6 +4,7 @@ from math import isfinite, isnan, log10
 from textwrap import fill
 
 from gainstage._visible import visible
+from gainstage.signal import ops
 from gainstage.signal._graph import Graph
 from gainstage.signal._tape import Site, Tape
 
@@ -18,7 +19,6 @@ _COLUMNS = (
     ("sat", 4),
     ("grad", 7),
 )
-_MINOR = frozenset({"add", "mul", "sub", "div", "pow", "dropout", "neg", "rsub", "cat", "truediv", "where", "exp"})
 
 
 def table(tape: Tape, *, every: bool = False) -> str:
@@ -52,7 +52,7 @@ def _median(values: list[float]) -> float:
 
 
 def _is_layer(site: Site) -> bool:
-    return site.op not in _MINOR and len(site.shape) > 0
+    return not ops.of(site).minor and len(site.shape) > 0
 
 
 def _row(depth: int, site: Site, level: float, median: float) -> str:

@@ -1,1 +1,1 @@
-"""What several rules read of the evidence: pure functions of it, computed once a check (`Evidence.once`)."""
+"""What several rules read of the evidence: functions of it, each computed once a check (`@fact`)."""

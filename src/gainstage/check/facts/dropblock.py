@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
 from gainstage.run import named_modules, undisturbed
 from gainstage.signal import Site
@@ -24,6 +25,7 @@ class Delivered:
     shape: tuple[int, ...]
 
 
+@fact
 def delivered(evidence: Evidence) -> list[Delivered]:
     """Every module whose class is called DropBlock, run alone in training mode on ones. Its cost is its own."""
     found = []

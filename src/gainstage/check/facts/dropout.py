@@ -6,13 +6,12 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.modes import in_eval
 from gainstage.check.probes.noisy import noisy
-from gainstage.signal import Ref, Site
-from gainstage.signal._calls import DROPOUTS
+from gainstage.signal import Ref, Site, ops
 
-_OFF_BY_DEFAULT = frozenset({"alpha_dropout", "feature_alpha_dropout"})
 _LAYERS = frozenset(name for name in dir(nn) if "Dropout" in name)
 
 
@@ -33,14 +32,16 @@ class Drop:
     functional: bool
 
 
+@fact
 def drops(evidence: Evidence) -> list[Drop]:
-    """Every dropout with a positive rate that is switched on; ask as `evidence.once(drops)`."""
+    """Every dropout with a positive rate that is switched on."""
     found = []
     for site in evidence.tape.sites:
-        if site.op not in DROPOUTS or not site.inputs:
+        op = ops.of(site)
+        if op.kind != "dropout" or not site.inputs:
             continue
-        rate = site.argument(1, "p", 0.5)
-        on = site.argument(2, "train" if "train" in site.kwargs else "training", site.op not in _OFF_BY_DEFAULT)
+        rate = ops.argument(site, "p", 0.5)
+        on = ops.argument(site, "train" if "train" in site.kwargs else "training", op.always)
         if on is True and isinstance(rate, float | int) and rate > 0:
             found.append(Drop(site, float(rate), _units(site), site.module not in _LAYERS))
     return found
@@ -49,7 +50,7 @@ def drops(evidence: Evidence) -> list[Drop]:
 def _units(site: Site) -> int:
     """Entries that are dropped independently of each other: of a sample, or of a position in a sequence."""
     shape = site.shape
-    if site.op in ("dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"):
+    if ops.of(site).channels:
         return shape[1] if len(shape) > 1 else 1
     return prod(shape[1:]) if len(shape) >= 4 else shape[-1] if shape else 1
 
@@ -67,19 +68,20 @@ class Unsteady:
     change: float
 
 
+@fact
 def in_evaluation(evidence: Evidence) -> Unsteady | None:
     """Dropout that `model.eval()` does not switch off; None where all is off. One forward pass, if any is suspected.
 
     Where some is on, its outputs are compared with those of `in_eval`, which start from the same random state.
     """
-    suspects = tuple(drop for drop in evidence.once(drops) if drop.functional)
+    suspects = tuple(drop for drop in drops(evidence) if drop.functional)
     if not suspects:
         return None
     loud, rates = noisy(evidence.model, evidence.example, training=False, seed=evidence.seed)
     suspects = tuple(drop for drop in suspects if drop.rate in rates)
     if not suspects:
         return None
-    quiet = evidence.once(in_eval)
+    quiet = in_eval(evidence)
     change = max((_change(a, b) for a, b in zip(quiet, loud, strict=False) if a.shape == b.shape), default=0.0)
     return Unsteady(suspects, change) if change > 0 else None
 
@@ -107,7 +109,7 @@ def ends_at_output(evidence: Evidence, drop: Drop) -> bool:
         current = todo.pop()
         for reader in graph.consumers[current]:
             site = evidence.tape.sites[reader]
-            if site.kind == "loss" or site.op.endswith(("cross_entropy", "nll_loss", "_loss", "with_logits")):
+            if site.kind == "loss" or ops.of(site).kind == "loss" or site.op.endswith("_loss"):
                 judged = True
             elif len({ref.site for ref in graph.data(reader)} - seen) or evidence.multiplies(reader):
                 return False
@@ -119,7 +121,7 @@ def ends_at_output(evidence: Evidence, drop: Drop) -> bool:
 
 def feeds_norm(evidence: Evidence, index: int) -> Drop | None:
     """The dropout right before this normalization, or before the one weight in front of it."""
-    on = {drop.site.index: drop for drop in evidence.once(drops)}
+    on = {drop.site.index: drop for drop in drops(evidence)}
     weights = 0
     ref = _first(evidence, index)
     while ref is not None:

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured
 from gainstage.run import tensors_in
-from gainstage.signal import Moments
+from gainstage.signal import Moments, ops
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
-
-_BATCH_NORMS = frozenset({"batch_norm"})
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,9 @@ class Entrance:
         return float((common / between) ** 0.5) if between > 0 else inf if common > 0 else 0.0
 
 
+@fact
 def entrances(evidence: "Evidence") -> list[Entrance]:
-    """Where floating point inputs enter; ask as `evidence.once(entrances)`.
+    """Where floating point inputs enter.
 
     Raises:
         NotMeasured: no input of floating point numbers reaches a weight.
@@ -64,7 +64,8 @@ def entrances(evidence: "Evidence") -> list[Entrance]:
             reads = graph.data(source)
             if len(reads) != 1 or source in graph.weights or evidence.recurrent(source) or graph.normalizes(source):
                 break
-            plain = plain and sites[source].op in _PLAIN
+            op = ops.of(sites[source])
+            plain = plain and op.kind == "rearrange" and (op.adds or op.name == "flatten")
             source = reads[0].site
         if sites[source].kind != "input" or not sites[source].dtype.startswith(("float", "bfloat")):
             continue
@@ -73,7 +74,7 @@ def entrances(evidence: "Evidence") -> list[Entrance]:
             continue
         fates = graph.fates(index)
         normalized = bool(fates) and all(fate.kind == "norm" for fate in fates)
-        centred = normalized and all(sites[fate.site].op in _BATCH_NORMS for fate in fates)
+        centred = normalized and all(sites[fate.site].op == "batch_norm" for fate in fates)
         values = tensors.get(source) if plain and source not in graph.outputs else None
         axis = -1 if call.family in ("linear", "matmul", "bilinear") else 1
         found.append(Entrance(index, sites[source].name, moments, values, axis, normalized, centred))
@@ -86,6 +87,3 @@ def entrances(evidence: "Evidence") -> list[Entrance]:
     if not found:
         raise NotMeasured("no input of floating point numbers reaches a weight")
     return found
-
-
-_PLAIN = frozenset({"contiguous", "clone", "detach", "to", "float", "double", "requires_grad", "alias", "flatten"})

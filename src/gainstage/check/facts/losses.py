@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured
 from gainstage.check.facts.weights import Weight
 from gainstage.check.probes.listen import Heard, LossCall
-from gainstage.signal import Ref, Site
+from gainstage.signal import Ref, Site, ops
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
-
-CLASSES = frozenset({"cross_entropy", "nll_loss"})
-BINARY = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits"})
-NUMBERS = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "difference"})
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Comparison:
     @property
     def kind(self) -> str:
         """`"classes"`, `"binary"` or `"numbers"`."""
-        return "classes" if self.call.op in CLASSES else "binary" if self.call.op in BINARY else "numbers"
+        return _kind(self.call.op)
 
     @property
     def prediction(self) -> Tensor:
@@ -89,8 +86,9 @@ class Comparison:
         return float(-(share * share.log()).sum())
 
 
+@fact
 def comparisons(evidence: "Evidence") -> list[Comparison]:
-    """The comparisons of the loss; ask as `evidence.once(comparisons)`.
+    """The comparisons of the loss.
 
     Left out are calls whose target is itself computed with parameters (a teacher, a codebook), those whose prediction
     is not (a metric), and binary cross-entropies whose arguments are swapped. A distance may be written either way.
@@ -99,40 +97,46 @@ def comparisons(evidence: "Evidence") -> list[Comparison]:
         NotMeasured: there is no loss, or it makes no comparison that is understood.
     """
     found = []
-    for call, site, prediction, swapped in evidence.once(_understood):
-        if swapped and call.op in NUMBERS:
+    for call, site, prediction, swapped in _understood(evidence):
+        if swapped and _kind(call.op) == "numbers":
             call = replace(call, prediction=call.target, target=call.prediction)
-        if not swapped or call.op in NUMBERS:
+        if not swapped or _kind(call.op) == "numbers":
             found.append(Comparison(call, site, prediction))
     if not found:
         raise NotMeasured("the loss compares no prediction with a target by a loss function of torch")
     return found
 
 
+@fact
 def swapped_comparisons(evidence: "Evidence") -> list[Comparison]:
     """Cross-entropies that were given the target first and the prediction second."""
-    understood = evidence.once(_understood)
-    return [Comparison(call, site, at) for call, site, at, swapped in understood if swapped and call.op not in NUMBERS]
+    swapped = (found for found in _understood(evidence) if found[3])
+    return [Comparison(call, site, at) for call, site, at, _ in swapped if _kind(call.op) != "numbers"]
 
 
+@fact
 def _understood(evidence: "Evidence") -> list[tuple[LossCall, Site, int, bool]]:
     """Calls that compare one thing that depends on parameters with one that does not: with the first one's site."""
     heard = heard_loss(evidence)
     graph, found = evidence.graph, []
     for call in heard.calls:
         site = _site_of(evidence, call)
-        known = call.op in CLASSES | BINARY | NUMBERS
-        if site is None or not known or not call.prediction.numel() or not call.target.numel():
+        if site is None or not _kind(call.op) or not call.prediction.numel() or not call.target.numel():
             continue
         refs = _refs(site, call.op)
         ours = [ref for ref in refs if ref.site not in graph.constant and graph.parameters_behind(ref)]
-        if len(refs) != 2 or len(ours) != 1 or (call.op in CLASSES and call.prediction.dim() < 2):
+        if len(refs) != 2 or len(ours) != 1 or (_kind(call.op) == "classes" and call.prediction.dim() < 2):
             continue
         swapped = call.op != "difference" and ours[0] is not refs[0]
         said = call.target if swapped else call.prediction
         if said.is_floating_point() and graph.shapes[ours[0].site] == tuple(said.shape):
             found.append((call, site, ours[0].site, swapped))
     return found
+
+
+def _kind(op: str) -> str:
+    """What a loss compares; a difference by hand compares numbers."""
+    return "numbers" if op == "difference" else ops.named(op).compares
 
 
 def heard_loss(evidence: "Evidence") -> Heard:
@@ -161,7 +165,7 @@ def _refs(site: Site, op: str) -> list[Ref]:
     """What a call compares, as far as these are tensors."""
     if op == "difference":
         return list(site.inputs)
-    return [ref for ref in (site.argument(0, "input"), site.argument(1, "target")) if isinstance(ref, Ref)]
+    return [ref for ref in (ops.argument(site, "input"), ops.argument(site, "target")) if isinstance(ref, Ref)]
 
 
 def only(evidence: "Evidence", comparison: Comparison) -> bool:
@@ -170,6 +174,7 @@ def only(evidence: "Evidence", comparison: Comparison) -> bool:
     return total is not None and math.isclose(total, own, rel_tol=1e-3, abs_tol=1e-12)
 
 
+@fact
 def plain_steps(evidence: "Evidence") -> list[tuple[float, Weight]]:
     """Learning rate times gradient over weight (norms) for every weight under plain SGD; empty without it."""
     optimizer = evidence.optimizer

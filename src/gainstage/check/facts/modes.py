@@ -2,11 +2,13 @@
 
 from torch import Tensor
 
+from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
 from gainstage.check.probes import rerun
 
 
+@fact
 def in_eval(evidence: Evidence) -> list[Tensor]:
-    """The floating point outputs for the example in evaluation mode; ask as `evidence.once(in_eval)`."""
+    """The floating point outputs for the example in evaluation mode."""
     evidence.measured()
     return rerun(evidence.model, evidence.example, training=False, seed=evidence.seed)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from math import prod
 
+from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
-from gainstage.signal import Site
+from gainstage.signal import Site, ops
 from gainstage.signal._moments import sample_axis
-
-_CENTRED = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm"})
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,9 @@ class Norm:
         return self.site.op == "batch_norm"
 
 
+@fact
 def norms(evidence: Evidence) -> list[Norm]:
-    """Every call of a torch normalization on data, by its own statistics; ask as `evidence.once(norms)`."""
+    """Every call of a torch normalization on data, by its own statistics."""
     found = []
     for site in evidence.tape.sites:
         if site.kind != "op" or site.index in evidence.graph.constant or not site.inputs or 0 in site.shape:
@@ -43,8 +43,8 @@ def norms(evidence: Evidence) -> list[Norm]:
             shape = evidence.graph.shapes[site.inputs[0].site]
             values = prod(shape[a] for a in axes)
             if site.op == "group_norm":
-                values = prod(shape[1:]) // int(site.argument(1, "num_groups", 1))
-            found.append(Norm(site, values, site.op in _CENTRED, axes))
+                values = prod(shape[1:]) // int(ops.argument(site, "num_groups", 1))
+            found.append(Norm(site, values, ops.of(site).centred, axes))
     return found
 
 
@@ -52,17 +52,17 @@ def _axes(site: Site, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The axes of the statistics; empty where stored statistics are used, or none that is known."""
     rank = len(shape)
     if site.op == "batch_norm":
-        on = site.argument(5, "training", False) is True
+        on = ops.argument(site, "training", False) is True
         return tuple(a for a in range(rank) if a != 1) if on and rank > 1 else ()
     if site.op in ("layer_norm", "rms_norm"):
-        normalized = site.argument(1, "normalized_shape", ())
+        normalized = ops.argument(site, "normalized_shape", ())
         return tuple(range(rank - len(normalized), rank)) if isinstance(normalized, tuple) else ()
     if site.op == "group_norm":
         return tuple(range(1, rank))
     if site.op == "instance_norm":
-        return tuple(range(2, rank)) if site.argument(5, "use_input_stats", True) is True else ()
+        return tuple(range(2, rank)) if ops.argument(site, "use_input_stats", True) is True else ()
     if site.op == "normalize":
-        axis = site.argument(2, "dim", 1)
+        axis = ops.argument(site, "dim", 1)
         return (axis % rank,) if isinstance(axis, int) and rank else ()
     return ()
 
@@ -84,30 +84,13 @@ def unit_axis(evidence: Evidence, index: int) -> int | None:
         if len({ref.site for ref in reads}) != 1:
             return None
         before = graph.shapes[reads[0].site]
-        if site.kind == "view" and site.op in ("permute", "transpose", "swapaxes"):
-            turns.append(site)
+        if site.kind == "view" and (order := graph.order(index)) is not None:
+            turns.append(order)
         elif site.shape != before:
             return None
         index = reads[0].site
     family, rank = graph.weights[index].family, len(graph.shapes[index])
     axis = rank - 1 if family in ("linear", "embedding", "matmul") else 1
-    for site in reversed(turns):
-        order = _order(site, rank)
-        if order is None:
-            return None
+    for order in reversed(turns):
         axis = order.index(axis)
     return axis
-
-
-def _order(site: Site, rank: int) -> list[int] | None:
-    """The axes of the input in the order in which a permutation puts them."""
-    if site.op == "permute":
-        given = site.argument(1, "dims", ())
-        axes = list(given) if isinstance(given, tuple) else [a for a in site.args[1:] if isinstance(a, int)]
-        return [a % rank for a in axes] if len(axes) == rank and all(isinstance(a, int) for a in axes) else None
-    first, second = site.argument(1, "dim0"), site.argument(2, "dim1")
-    if not isinstance(first, int) or not isinstance(second, int):
-        return None
-    order = list(range(rank))
-    order[first % rank], order[second % rank] = order[second % rank], order[first % rank]
-    return order

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gainstage.signal import Site
+from gainstage.signal import Site, ops
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
 
-# What a wrong loss or an unscaled target does to the step and to a short training run.
-EFFECTS = ("OPT804", "OPT805", "OPT806", "OPT808", "OPT815", "TRN")
-SOFTMAX = frozenset({"softmax", "log_softmax"})
-PROBABILITY = frozenset({"softmax", "sigmoid", "hardsigmoid"})
+SOFTMAX = ops.names("softmax")
+PROBABILITY = frozenset(
+    name for name in ops.names("softmax", "activation") if (ops.named(name).low, ops.named(name).high) == (0, 1)
+)
 
 
 def softmax_axis(site: Site) -> int:
     """The axis that a softmax sums over; torch's implicit choice where none is given."""
-    dim, rank = site.argument(1, "dim"), len(site.shape)
+    dim, rank = ops.argument(site, "dim"), len(site.shape)
     if dim is None:
         return 0 if rank in (0, 1, 3) else 1
     return int(dim) % max(rank, 1)

@@ -7,10 +7,10 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
 from gainstage.run import dense
-from gainstage.signal import Ref, Site, observe
-from gainstage.signal._calls import ADDS
+from gainstage.signal import Ref, Site, observe, ops
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Pull:
         return self.penalty / self.data if self.data > 0 else float("inf")
 
 
+@fact
 def of_optimizer(evidence: Evidence) -> Pull | None:
     """L2 weight decay as SGD and Adam add it to the gradient; None where it is decoupled (AdamW) or 0."""
     optimizer = evidence.optimizer
@@ -56,6 +57,7 @@ def of_optimizer(evidence: Evidence) -> Pull | None:
     return Pull(type(optimizer).__name__, sqrt(decay), sqrt(data), sqrt(decay / weight)) if decay > 0 else None
 
 
+@fact
 def of_loss(evidence: Evidence) -> Pull | None:
     """Terms of the loss that depend on weights and not on the data; one more observed pass, if there are any."""
     terms = {ref.site: site for site in evidence.tape.sites for ref in _terms(evidence, site)}
@@ -68,7 +70,7 @@ def of_loss(evidence: Evidence) -> Pull | None:
 
     def visit(site: Site, x: Tensor) -> None:
         if site.index in terms and x.requires_grad:
-            sign = -1.0 if terms[site.index].op == "sub" else 1.0
+            sign = -1.0 if ops.of(terms[site.index]).name == "sub" else 1.0
             found = torch.autograd.grad(sign * x, list(weights.values()), retain_graph=True, allow_unused=True)
             found = tuple(g if g is None else dense(g) for g in found)
             for name, gradient in zip(weights, found, strict=True):
@@ -94,7 +96,7 @@ def _terms(evidence: Evidence, site: Site) -> Iterator[Ref]:
         constant = [ref for ref in site.inputs if ref.site in graph.constant]
         yield from (ref for ref in constant if len(constant) < len(site.inputs) and graph.parameters_behind(ref))
         return
-    if site.op not in ADDS or site.shape not in ((), (1,)) or len(site.inputs) != 2:
+    if ops.of(site).kind != "add" or site.shape not in ((), (1,)) or len(site.inputs) != 2:
         return
     constant = [ref for ref in site.inputs if ref.site in evidence.graph.constant]
     if len(constant) == 1 and evidence.tape.sites[constant[0].site].kind == "loss":

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gainstage.signal._calls import DROPOUTS, ELEMENTWISE
-from gainstage.signal._graph import call_again
+from gainstage.check.facts.walk import walk
+from gainstage.signal import ops
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _WIDE = torch.logspace(-4, 4, 97, dtype=torch.float64)
 _ALL = torch.cat([-_WIDE.flip(0), torch.zeros(1, dtype=torch.float64), _WIDE])
 _UNIT = torch.linspace(0, 1, 101, dtype=torch.float64, device="cpu")
-_FURTHER = frozenset({"rdiv", "rtruediv", "rsub", "log_sigmoid"})  # elementwise, too: 1 / x, 1 - x
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,13 @@ def reach(evidence: "Evidence", index: int) -> Reach:
     graph = evidence.graph
     inner, source = _chain(evidence, index)
     site = graph.sites[source]
-    points = _UNIT if site.op in ("softmax", "sigmoid") else -_ALL.abs() if site.op == "log_softmax" else _ALL
+    low, high = ops.of(site).low, ops.of(site).high
+    points = _UNIT if (low, high) == (0, 1) else -_ALL.abs() if high == 0 else _ALL
     if site.op == "normalize":
         points = 2 * _UNIT - 1
     values: dict[int, Tensor] = {source: points}
     for current in sorted(inner):
         value = graph.evaluate(current, values)
-        if value is None and graph.sites[current].op in _FURTHER:
-            value = call_again(graph.sites[current], lambda ref: values[ref.site])
         if value is None:
             return Reach(-inf, inf, index, "")
         values[current] = value
@@ -72,23 +70,15 @@ def reach(evidence: "Evidence", index: int) -> Reach:
 def _chain(evidence: "Evidence", index: int) -> tuple[set[int], int]:
     """The elementwise sites between a signal and the one site that it is a function of, and that site."""
     graph = evidence.graph
-    inner: set[int] = set()
-    todo, ends = [index], set()
-    while todo:
-        current = todo.pop()
-        if current in inner or current in ends:
-            continue
-        site, reads = graph.sites[current], graph.data(current)
-        through = site.kind == "view" or site.op in DROPOUTS or graph.transparent(current)
-        through = through or site.op in ELEMENTWISE | _FURTHER
-        if through and reads and current not in graph.weights:
-            inner.add(current)
-            todo += [ref.site for ref in reads]
-        else:
-            ends.add(current)
-    if len(ends) == 1:
-        return inner, ends.pop()
-    return set(), index
+
+    def through(current: int) -> bool:
+        site = graph.sites[current]
+        elementwise = site.kind == "view" or ops.of(site).elementwise or graph.transparent(current)
+        return elementwise and bool(graph.data(current)) and current not in graph.weights
+
+    reached = set(walk([index], lambda i: [ref.site for ref in graph.data(i)] if through(i) else []))
+    ends = {current for current in reached if not through(current)}
+    return (reached - ends, ends.pop()) if len(ends) == 1 else (set(), index)
 
 
 def _bounds(points: Tensor, values: Tensor) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from gainstage.check.evidence import Evidence
-from gainstage.signal import Ref, Site
+from gainstage.signal import Ref, Site, ops
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def forget_gates(evidence: Evidence) -> Iterator[ForgetGate]:
         names = [name for name in names if name in evidence.trainable]
         if not names or len(shape) < 2:
             continue
-        packed = isinstance(site.argument(1, "batch_sizes"), Ref)
+        packed = isinstance(ops.argument(site, "hx"), Ref)  # its place is taken by the sizes of the batches
         steps = shape[0] // max(evidence.tape.batch or 1, 1) if packed else shape[_time(site, shape)]
         hidden = [evidence.values[name].chunk(4)[1] for name in names]
         layers = max(1, sum(".bias_ih" in f".{name}" for name in names))
@@ -39,4 +39,4 @@ def forget_gates(evidence: Evidence) -> Iterator[ForgetGate]:
 
 def _time(site: Site, shape: tuple[int, ...]) -> int:
     """The axis of the steps."""
-    return int(len(shape) == 3 and site.argument(8, "batch_first", False) is True)
+    return int(len(shape) == 3 and ops.argument(site, "batch_first", False) is True)

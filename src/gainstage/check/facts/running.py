@@ -6,14 +6,26 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.losses import comparisons, only
 from gainstage.check.probes.statistics import Run, statistics
-from gainstage.check.thresholds import GAP_FACTOR, GAP_LEARNED, GAP_SHARE
+from gainstage.check.quantity import Limit, Quantity
 from gainstage.run import named_modules
 
 _SETTLED = 0.01  # share of their first values that running statistics still hold
+
+
+GAP = Quantity(
+    "loss in evaluation mode over that in training mode, without dropout",
+    warning=Limit(2.0, "The loss doubles; it must besides lose the share below."),
+)
+GAP_SHARE = Limit(
+    0.25,
+    "A quarter of what the model has learned, its distance from guessing in training mode, is lost in evaluation.",
+)
+GAP_LEARNED = Limit(0.8, "Loss in training mode over that of guessing, from which on the model knows something.")
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Gap:
     def harmful(self) -> bool:
         """Whether the model knows something in training mode that it does not in evaluation."""
         lost = self.evaluation - self.training
-        return lost > GAP_SHARE * (self.guess - self.training) and self.evaluation > GAP_FACTOR * self.training
+        return lost > GAP_SHARE * (self.guess - self.training) and self.evaluation > GAP.warning * self.training
 
 
 def layers(model: nn.Module) -> dict[str, _BatchNorm]:
@@ -58,8 +70,9 @@ def settled(layer: _BatchNorm) -> bool:
     return float((1 - layer.momentum) ** seen) < _SETTLED
 
 
+@fact
 def in_training(evidence: Evidence) -> Run:
-    """One pass in training mode; ask as `evidence.once(in_training)`."""
+    """One pass in training mode."""
     return _run(evidence, training=True)
 
 
@@ -72,8 +85,9 @@ def _run(evidence: Evidence, *, training: bool) -> Run:
         raise NotMeasured(f"the model does not run in {mode} mode: {type(error).__name__}: {error}") from error
 
 
+@fact
 def gap(evidence: Evidence) -> Gap:
-    """The losses of a trained model in both modes, without dropout: two forward passes; `evidence.once(gap)`.
+    """The losses of a trained model in both modes, without dropout: two forward passes.
 
     Raises:
         NotMeasured: no batch normalization has settled statistics, there is no loss, or the model has learned nothing.
@@ -83,10 +97,10 @@ def gap(evidence: Evidence) -> Gap:
         raise NotMeasured("no batch normalization stores statistics")
     if not any(batches_seen(layer) and settled(layer) for layer in found.values()):
         raise NotMeasured("the running statistics have seen too few batches: the model is not trained yet")
-    compared = evidence.once(comparisons)
+    compared = comparisons(evidence)
     if len(compared) != 1 or not only(evidence, compared[0]):
         raise NotMeasured("the loss is no single comparison, so what guessing would cost is not known")
-    training, guess = evidence.once(in_training).loss, compared[0].guess
+    training, guess = in_training(evidence).loss, compared[0].guess
     if not training < GAP_LEARNED * guess:
         raise NotMeasured("in training mode the model does not do better than guessing on this batch")
     evaluation = _run(evidence, training=False).loss

@@ -3,16 +3,12 @@
 from dataclasses import dataclass
 from math import sqrt
 
+from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.weights import Weight
 from gainstage.init import gain
 from gainstage.init._fans import Fans
-from gainstage.signal._calls import POOLS, WeightCall
-
-_ACTIVATIONS = frozenset(
-    {"relu", "relu6", "gelu", "silu", "mish", "elu", "selu", "celu", "leaky_relu", "tanh", "sigmoid", "softplus"}
-    | {"hardswish", "hardsigmoid", "hardtanh", "softsign"}
-)
+from gainstage.signal import WeightCall, ops
 
 
 @dataclass(frozen=True)
@@ -41,9 +37,10 @@ class Scale:
         return self.std / self.law
 
 
+@fact
 def scales(evidence: Evidence) -> list[Scale]:
     """The trainable weights that multiply a signal, without those in front of a normalization, those that end a
-    residual branch, and constant ones; ask as `evidence.once(scales)`.
+    residual branch, and constant ones.
     """
     graph, found = evidence.graph, []
     ends = {branch.last for branch in evidence.branches}
@@ -67,10 +64,11 @@ def _reads(evidence: Evidence, site: int) -> str:
     call = evidence.graph.weights[site]
     assert call.data is not None
     index = evidence.graph.source(call.data)
-    while evidence.tape.sites[index].op in POOLS and (reads := evidence.graph.data(index)):
+    while ops.of(evidence.tape.sites[index]).pools and (reads := evidence.graph.data(index)):
         index = evidence.graph.source(reads[0])
-    op = evidence.tape.sites[index].op
-    return op if op in _ACTIVATIONS else ""
+    op = ops.of(evidence.tape.sites[index])
+    named = op.kind == "activation" and op.name not in ("rrelu", "threshold")  # whose gains hang on their arguments
+    return op.name if named else ""
 
 
 def stored_fans(shape: tuple[int, ...]) -> Fans:

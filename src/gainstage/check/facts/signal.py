@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from gainstage.signal import Graph
+from gainstage.check._fact import fact
+from gainstage.check.facts.walk import walk
+from gainstage.signal import Attention, Graph, attentions
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
@@ -11,8 +13,9 @@ if TYPE_CHECKING:
 _PRIME = 2**61 - 1
 
 
+@fact
 def cuts(evidence: "Evidence") -> set[int]:
-    """Every site that all paths from the inputs to the outputs and the loss lead through; `evidence.once(cuts)`.
+    """Every site that all paths from the inputs to the outputs and the loss lead through.
 
     `evidence.cut` of all sites at once, in linear time: the paths into a site times the paths out of it are all the
     paths there are. They are counted modulo a prime of 61 bits, since their number grows exponentially with depth.
@@ -36,16 +39,14 @@ def cuts(evidence: "Evidence") -> set[int]:
 
 def weights_behind(graph: Graph, index: int) -> list[int]:
     """The nearest sites before this one that multiply with a weight, through anything else."""
-    found: list[int] = []
-    todo, seen = [index], {index}
-    while todo:
-        current = todo.pop()
-        for ref in graph.data(current):
-            if ref.site in seen:
-                continue
-            seen.add(ref.site)
-            if ref.site in graph.weights:
-                found.append(ref.site)
-            else:
-                todo.append(ref.site)
-    return sorted(found)
+
+    def before(site: int) -> list[int]:
+        return [ref.site for ref in graph.data(site)] if site == index or site not in graph.weights else []
+
+    return sorted(site for site in walk([index], before) if site in graph.weights and site != index)
+
+
+@fact
+def all_attentions(evidence: "Evidence") -> list[Attention]:
+    """Every attention of the pass."""
+    return attentions(evidence.graph)

@@ -1,41 +1,47 @@
 """What the optimizer and the training step do, once a check."""
 
 from math import isfinite
+from typing import Any
 
 from torch.optim import Optimizer
 
+from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
 from gainstage.check.probes.optimizer_step import OptimizerStep, optimizer_step
 from gainstage.check.probes.own_step import OwnStep, own_step
 
 
+@fact
 def own(evidence: Evidence) -> OwnStep:
-    """What two calls of `train_step` did; ask as `evidence.once(own)`."""
+    """What two calls of `train_step` did."""
     if evidence.train_step is None:
         raise NotMeasured("no train_step was given")
     evidence.measured()
     return own_step(evidence.model, evidence.train_step, evidence.optimizer, evidence.seed)
 
 
+@fact
 def completed(evidence: Evidence) -> OwnStep:
     """The same, where it did not raise."""
-    step = evidence.once(own)
+    step = own(evidence)
     if step.error:
         raise NotMeasured(f"train_step raised {step.error}")
     return step
 
 
+@fact
 def optimizers(evidence: Evidence) -> tuple[Optimizer, ...]:
     """The optimizers of this training: the given one, and those that made a step in `train_step`."""
     found: tuple[Optimizer, ...] = () if evidence.optimizer is None else (evidence.optimizer,)
     if evidence.train_step is not None:
-        found += evidence.once(own).optimizers
+        found += own(evidence).optimizers
     if not found:
         raise NotMeasured("no optimizer was given, and train_step used none of torch's")
     return tuple({id(optimizer): optimizer for optimizer in found}.values())
 
 
+@fact
 def held(evidence: Evidence) -> set[int]:
     """The identities of all tensors that the optimizers hold."""
     return {id(p) for optimizer in optimizers(evidence) for group in optimizer.param_groups for p in group["params"]}
@@ -58,14 +64,14 @@ def stepping(evidence: Evidence, *, further: int = 0, patience: float = 0.0, fac
         raise NotMeasured("no optimizer was given")
     before = _finite_loss(evidence)
     mine = {id(p) for p in evidence.trainable.values()}
-    found = [o for o in evidence.once(optimizers) if any(id(p) in mine for g in o.param_groups for p in g["params"])]
+    found = [o for o in optimizers(evidence) if any(id(p) in mine for g in o.param_groups for p in g["params"])]
     if len(found) != 1:
         raise NotMeasured("no optimizer holds parameters of this model" if not found else "several optimizers step")
     if all(float(group["lr"]) == 0 for group in found[0].param_groups) and scheduled(found[0]):
         raise NotMeasured("the learning rate is 0 at present, by a schedule")
     gradients = evidence.gradients
     if evidence.train_step is not None:
-        first = evidence.once(own).calls[0]
+        first = own(evidence).calls[0]
         if 0 < first.used < 0.99 * first.arrived:
             gradients = {name: g * (first.used / first.arrived) for name, g in gradients.items()}
     try:
@@ -86,8 +92,9 @@ def stepping(evidence: Evidence, *, further: int = 0, patience: float = 0.0, fac
         raise NotMeasured(f"the optimizer's step was not possible: {type(error).__name__}: {error}") from error
 
 
+@fact
 def virtual(evidence: Evidence) -> OptimizerStep:
-    """One step of the optimizer on the example; ask as `evidence.once(virtual)`."""
+    """One step of the optimizer on the example."""
     return stepping(evidence)
 
 
@@ -105,3 +112,16 @@ def _finite_loss(evidence: Evidence) -> float:
     if not isfinite(loss):
         raise NotMeasured("the loss is not finite")
     return loss
+
+
+def lasting(evidence: Evidence) -> float:
+    """How much longer steps become in a row, by momentum that has not been built up yet."""
+    factors = [1.0]
+    for optimizer in optimizers(evidence):
+        if not optimizer.state:
+            factors += [1 / (1 - group["momentum"]) for group in optimizer.param_groups if 0 < _momentum(group) < 1]
+    return max(factors)
+
+
+def _momentum(group: dict[str, Any]) -> float:
+    return group["momentum"] if isinstance(group.get("momentum"), float) else 0.0

@@ -1,5 +1,6 @@
 """What a wrong start does to signal, gradient and loss: asked by rules that may only speak where harm is measured."""
 
+from gainstage.check._fact import fact
 from gainstage.check._registry import RULES, NotMeasured
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import SEVERITIES, Finding, Severity
@@ -7,8 +8,9 @@ from gainstage.check.findings import SEVERITIES, Finding, Severity
 _READ = ("FWD201", "FWD202", "FWD203", "FWD205", "FWD206", "FWD207", "BWD301", "BWD302", "OUT501")
 
 
+@fact
 def symptoms(evidence: Evidence) -> dict[str, Finding]:
-    """The worst finding of each rule about signal, gradient and initial loss; ask as `evidence.once(symptoms)`.
+    """The worst finding of each rule about signal, gradient and initial loss.
 
     These rules read the observed pass, so that asking them again costs no pass.
     """
@@ -25,7 +27,7 @@ def symptoms(evidence: Evidence) -> dict[str, Finding]:
 
 def harm(evidence: Evidence, *codes: str) -> Finding | None:
     """The worst finding above a note of these rules."""
-    found = [f for code, f in evidence.once(symptoms).items() if code in codes and f.severity != "note"]
+    found = [f for code, f in symptoms(evidence).items() if code in codes and f.severity != "note"]
     return min(found, key=lambda finding: SEVERITIES.index(finding.severity), default=None)
 
 

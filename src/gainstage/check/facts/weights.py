@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gainstage.check.thresholds import EQUAL_GRADIENT
-from gainstage.signal import Ref
+from gainstage.check.quantity import Limit
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
 
-_TURNS = frozenset({"T", "mT", "t", "transpose", "permute", "swapaxes", "adjoint"})
+
+EQUAL_GRADIENT = Limit(
+    1e-3,
+    "Gradient rows of equal units differ by rounding only: relative to their size, far above float32's 1e-7.",
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def _used_at(evidence: "Evidence", index: int) -> list[tuple[str, int | None]]:
             rank = len(graph.shapes[graph.tape.parameter(name).index])  # type: ignore[union-attr]
             units: dict[str, int | None] = {"conv": 0, "bilinear": 0, "conv_transpose": 1}
             if call.family in ("linear", "matmul") and rank == 2:
-                units[call.family] = int(call.transposed != _turned(evidence, call.weight))
+                units[call.family] = int(graph.stored_transposed(call))
             return [(name, units.get(call.family))] if rank >= 2 else []
         named = graph.parameters_behind(call.weight)
         return [(n, 0) for n in named if n in evidence.parameters and evidence.parameters[n].dim() >= 2]
@@ -89,15 +92,6 @@ def _used_at(evidence: "Evidence", index: int) -> list[tuple[str, int | None]]:
         leaves = [ref for ref in site.inputs if graph.sites[ref.site].kind == "parameter"]
         return [(graph.sites[ref.site].path, 0) for ref in leaves if len(graph.shapes[ref.site]) >= 2]
     return []
-
-
-def _turned(evidence: "Evidence", ref: Ref) -> bool:
-    """Whether a parameter reaches this argument transposed."""
-    index, turned = ref.site, False
-    while evidence.tape.sites[index].kind == "view":
-        turned ^= evidence.tape.sites[index].op in _TURNS
-        index = evidence.tape.sites[index].inputs[0].site
-    return turned
 
 
 @torch.no_grad()
@@ -116,7 +110,7 @@ def _facts(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> lis
 
 
 @torch.no_grad()
-def identical_units(weight: Tensor, gradient: Tensor | None, axis: int) -> list[int]:
+def equal_units(weight: Tensor, gradient: Tensor | None, axis: int) -> list[int]:
     """Sizes of the groups of units whose rows of the weight are equal, and whose rows of the gradient are, too.
 
     A look at sixteen columns rules most rows out; what is left is compared in full. Rows without any gradient (units

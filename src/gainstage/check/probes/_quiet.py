@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from gainstage.signal._calls import DROPOUTS, RECURRENT
+from gainstage.signal import ops
 from gainstage.signal._functions import op_name, unchecked
 
 _OFF = {
     getattr(room, name + suffix)
     for room in (torch, F)
-    for name in DROPOUTS - {"native_dropout"}
+    for name in ops.names("dropout") - {"native_dropout"}
     for suffix in ("", "_")
     if hasattr(room, name + suffix)
 }
@@ -40,7 +40,8 @@ class Quiet(TorchFunctionMode):
         if func is F.multi_head_attention_forward:  # its dropout is inside
             with self:
                 return unchecked(func)(*args, **kwargs)
-        if op_name(func) in RECURRENT and any(type(arg) is float and arg for arg in args):  # dropout between layers
+        recurrent = ops.named(op_name(func)).kind == "recurrent"
+        if recurrent and any(type(arg) is float and arg for arg in args):  # dropout between layers
             self.used, args = True, tuple(0.0 if type(arg) is float else arg for arg in args)
         if func is F.scaled_dot_product_attention:
             if len(args) > 4 and args[4]:

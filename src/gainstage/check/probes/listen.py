@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from gainstage.check.probes._plain import plain
 from gainstage.run import Loss, call, objective, tensors_in
-from gainstage.signal._calls import LOSSES
+from gainstage.signal import ops
 from gainstage.signal._functions import op_name, tensors_among
 
 _SQUARES = frozenset({"pow", "square", "abs"})
@@ -111,7 +111,8 @@ class Ear(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         op = op_name(func)
-        if op in LOSSES and torch._C._current_graph_task_id() == -1:  # not where a checkpoint runs again
+        judges = ops.named(op).kind == "loss"
+        if judges and torch._C._current_graph_task_id() == -1:  # not where a checkpoint runs again
             self._note(func, op, args, kwargs)
             self.count[op] += 1
         result = func(*args, **kwargs)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gainstage.check.probes._plain import floats
 from gainstage.check.probes._quiet import Quiet
-from gainstage.run import Loss, call, named_parameters, objective, sharded_like, undisturbed, whole
+from gainstage.run import Loss, call, named_parameters, numbers, objective, sharded_like, undisturbed, whole
 from gainstage.run import gradients as gradients_of
 
 STEP = 1e-3  # what sign descent, and Adam in its first step, moves every entry by at the usual learning rate
@@ -72,7 +72,12 @@ def _moving(model: nn.Module, seed: int) -> Iterator[Callable[[Mapping[str, Tens
         def move(gradients: Mapping[str, Tensor]) -> None:
             with torch.no_grad():
                 for name, gradient in gradients.items():
-                    named[name].sub_(STEP * sharded_like(gradient.to_dense().sign(), named[name]))
+                    parameter = named[name]
+                    step = STEP * sharded_like(gradient.to_dense().sign(), parameter)
+                    if (values := numbers(parameter)) is parameter:
+                        parameter.sub_(step)
+                    else:
+                        parameter.copy_(values.sub_(step))
 
         yield move
 
@@ -83,7 +88,7 @@ def _gradients(
     torch.manual_seed(seed)
     output = call(model, example)
     total, _ = objective(output, target, loss)
-    return {name: whole(g) for name, g in gradients_of(model, total).items()}, output
+    return {name: numbers(whole(g)) for name, g in gradients_of(model, total).items()}, output
 
 
 def negligible(gradients: Mapping[str, Tensor], names: set[str]) -> set[str]:

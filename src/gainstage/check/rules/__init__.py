@@ -1,11 +1,7 @@
-"""The rules, one package a family, one file a topic; importing this package fills the catalogue."""
+"""The rules, one package a family, one file a topic; importing this package fills the catalogue from every file."""
 
-from gainstage.check.rules import backward as backward
-from gainstage.check.rules import data as data
-from gainstage.check.rules import forward as forward
-from gainstage.check.rules import initialization as initialization
-from gainstage.check.rules import normalization as normalization
-from gainstage.check.rules import optimizer as optimizer
-from gainstage.check.rules import output as output
-from gainstage.check.rules import regularization as regularization
-from gainstage.check.rules import trainability as trainability
+from importlib import import_module
+from pkgutil import walk_packages
+
+for _found in walk_packages(__path__, f"{__name__}."):
+    import_module(_found.name)

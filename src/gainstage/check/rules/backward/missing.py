@@ -5,12 +5,19 @@ from collections.abc import Iterator
 from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.outputs import at_output, softmax_axis
-from gainstage.check.findings import Found, Severity
-from gainstage.check.thresholds import UNTRAINED_ERROR
+from gainstage.check.facts.walk import walk
+from gainstage.check.findings import Found, Severity, Value
+from gainstage.check.quantity import Limit, Quantity
+
+UNTRAINED = Quantity(
+    "share of the trainable numbers that get no gradient",
+    warning=Limit(0.0, "Each is there to be trained."),
+    error=Limit(0.5, "Most of the model stays as it is."),
+)
 
 
-@rule("BWD303", "no-gradient", "warning", explains=("OPT805", "OPT808", "TRN"))
-def missing(evidence: Evidence) -> Iterator[Found]:
+@rule("BWD303", "warning", explains=("OPT808",))
+def no_gradient(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Lists the trainable parameters that get no gradient: not used, detached from the loss, or with a gradient that is
     exactly zero, also after two virtual training steps.
@@ -62,13 +69,16 @@ def missing(evidence: Evidence) -> Iterator[Found]:
         if reason := _reason(evidence, name):
             why.setdefault(reason, []).append(name)
     total = sum(p.numel() for p in evidence.trainable.values())
+    if not why:
+        yield UNTRAINED(0)
     for reason, names in why.items():
         blocked = reason in _HARM
         lost = sum(evidence.trainable[n].numel() for n in names)
         weighty = any(evidence.trainable[n].dim() > 1 for n in names)
         severity: Severity = "note"
         if blocked and weighty:
-            severity = "error" if lost > UNTRAINED_ERROR * total else "warning"
+            severity = "error" if lost > UNTRAINED.error * total else "warning"
+        value = UNTRAINED(lost / total)
         for module, members in _by_module(evidence, names).items():
             own = sum(evidence.trainable[n].numel() for n in members)
             yield Found(
@@ -78,6 +88,7 @@ def missing(evidence: Evidence) -> Iterator[Found]:
                 expected="a gradient within two steps" if blocked else "a gradient, or requires_grad=False",
                 message=_HARM.get(reason, "they keep their start; harmless if this use of the model leaves them out"),
                 fix=evidence.fix(_REMEDY.get(reason, "leave them out or freeze them: requires_grad_(False)"), []),
+                value=value,
             )
 
 
@@ -117,16 +128,12 @@ def _reason(evidence: Evidence, name: str) -> str | None:
 
 def _reaches(evidence: Evidence, starts: list[int], ends: set[int]) -> bool:
     """Whether a path leads from the starts to an end past all integers, comparisons and empty tensors."""
-    todo, seen = list(starts), set(starts)
-    while todo:
-        current = todo.pop()
-        if current in ends:
-            return True
-        sites = (evidence.tape.sites[i] for i in evidence.graph.consumers[current] if i not in seen)
-        fresh = [s.index for s in sites if not s.dtype.startswith(("int", "uint", "bool")) and 0 not in s.shape]
-        seen.update(fresh)
-        todo += fresh
-    return False
+
+    def onwards(index: int) -> list[int]:
+        sites = (evidence.tape.sites[i] for i in evidence.graph.consumers[index])
+        return [s.index for s in sites if not s.dtype.startswith(("int", "uint", "bool")) and 0 not in s.shape]
+
+    return any(index in ends for index in walk(starts, onwards))
 
 
 def _idle(evidence: Evidence, leaf: int) -> bool:
@@ -146,19 +153,17 @@ def _idle(evidence: Evidence, leaf: int) -> bool:
 
 def _silenced(evidence: Evidence, leaf: int) -> bool:
     """Whether all that is made of a parameter ends in softmaxes over one entry, which are 1 whatever they are given."""
-    todo, seen = [leaf], {leaf}
-    while todo:
-        for index in evidence.graph.consumers[todo.pop()]:
-            site = evidence.tape.sites[index]
-            if site.op == "softmax" and site.shape and site.shape[softmax_axis(site)] == 1:
-                if at_output(evidence, index):
-                    return False
-            elif site.kind == "loss" or index in evidence.graph.outputs:
-                return False
-            elif index not in seen:
-                seen.add(index)
-                todo.append(index)
-    return True
+    sites, graph = evidence.tape.sites, evidence.graph
+
+    def over_one(index: int) -> bool:
+        site = sites[index]
+        return site.op == "softmax" and bool(site.shape) and site.shape[softmax_axis(site)] == 1
+
+    def heard(index: int) -> bool:
+        return at_output(evidence, index) if over_one(index) else sites[index].kind == "loss" or index in graph.outputs
+
+    reached = walk([leaf], lambda index: [] if over_one(index) else graph.consumers[index])
+    return not any(heard(index) for index in reached if index != leaf)
 
 
 def _by_module(evidence: Evidence, names: list[str]) -> dict[str, list[str]]:

@@ -5,11 +5,17 @@ from math import isfinite
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.findings import Found
+from gainstage.check.findings import Found, Value
+from gainstage.check.quantity import Limit, Quantity
+
+NONFINITE = Quantity(
+    "share of the parameters whose gradient is NaN or infinite",
+    error=Limit(0.0, "The step of such a gradient breaks the parameter."),
+)
 
 
-@rule("BWD304", "non-finite-gradient", "error", explains=("BWD", "INI101", "OPT", "TRN"))
-def backward(evidence: Evidence) -> Iterator[Found]:
+@rule("BWD304", "error", explains=("BWD301", "BWD302", "BWD303", "OPT815"))
+def non_finite_gradient(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Where the forward pass is finite but a gradient is not: finds the site at which the backward pass breaks.
 
@@ -46,7 +52,9 @@ def backward(evidence: Evidence) -> Iterator[Found]:
         raise NotMeasured("the loss is not finite, so no gradient can be")
     sites = evidence.tape.sites
     broken = [s for s in sites if s.kind == "parameter" and s.backward is not None and s.backward.nonfinite]
+    value = NONFINITE(len(broken) / max(len(evidence.gradients), 1))
     if not broken:
+        yield value
         return
     reached = [s for s in sites if not s.is_leaf and s.backward is not None and s.backward.nonfinite]
     if reached:
@@ -62,4 +70,5 @@ def backward(evidence: Evidence) -> Iterator[Found]:
         expected="finite gradients",
         message=f"the forward pass is finite, the gradient of {site.op} at these values is not",
         fix=evidence.fix("keep the argument away from where the slope is infinite: add an epsilon inside", []),
+        value=value,
     )

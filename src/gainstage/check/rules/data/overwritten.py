@@ -7,8 +7,8 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.findings import Fix, Found
 
 
-@rule("DAT610", "overwritten-input", "note")
-def overwritten(evidence: Evidence) -> Iterator[Found]:
+@rule("DAT610", "note", no_number="an input was written to, or it was not")
+def overwritten_input(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Compares the inputs after the observed pass with what they were before it.
 

@@ -4,35 +4,38 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.limits import LEAK
 from gainstage.check.facts.modes import in_eval
-from gainstage.check.facts.outputs import EFFECTS, SOFTMAX
-from gainstage.check.findings import Fix, Found
+from gainstage.check.facts.outputs import SOFTMAX
+from gainstage.check.facts.walk import walk
+from gainstage.check.findings import Fix, Found, Value
 from gainstage.check.probes.first_change import first_change
 from gainstage.check.probes.others_changed import others_changed
-from gainstage.check.thresholds import LEAK
 from gainstage.run import tensors_in
-from gainstage.signal import Site
+from gainstage.signal import Site, ops
 
-_NEIGHBOURS = frozenset({"index_add", "scatter_add", "scatter_reduce", "segment_reduce", "spmm", "sparse_mm"})
-_LOOKED_UP = frozenset({"index_select", "gather", "getitem", "take_along_dim"})
+_NEIGHBOURS = ops.names("scatter") | {"segment_reduce", "spmm"}
+_LOOKED_UP = ops.names("lookup") | {"getitem"}
 _ATTENDING = frozenset({"MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer"})
 _SHAPED = frozenset({"expand_as", "view_as", "reshape_as", "type_as"})
-_ATTENTION = frozenset({"scaled_dot_product_attention", "bmm", "baddbmm", "matmul", "multi_head_attention_forward"})
+_ATTENTION = ops.names("attention", "matmul") | {"multi_head_attention_forward"}
 
 
+@fact
 def exchanged_outputs(evidence: Evidence) -> list[tuple[Tensor, Tensor]]:
     """Pairs of outputs in evaluation mode, before and after every second sample became the one before.
 
-    Only outputs with one row a sample; ask as `evidence.once(exchanged_outputs)`.
+    Only outputs with one row a sample.
     """
     batch = evidence.tape.batch
     if batch is None or batch < 4:
         raise NotMeasured("the example holds fewer than four samples")
     if not evidence.input_varies:
         raise NotMeasured("all samples of the example are equal; give different ones")
-    before = evidence.once(in_eval)
+    before = in_eval(evidence)
     try:
         after = others_changed(evidence.model, evidence.example, batch=batch, seed=evidence.seed)
     except Exception as error:
@@ -49,8 +52,13 @@ def _pairwise(output: Tensor, batch: int) -> bool:
     return any(min(size % batch, -size % batch) <= 2 <= size for size in output.shape[1:] if size >= batch - 2)
 
 
-@rule("DAT606", "ignored-input", "error", explains=("FWD201", "FWD202", "BWD301", "BWD303", "OUT501", *EFFECTS))
-def ignored(evidence: Evidence) -> Iterator[Found]:
+@rule(
+    "DAT606",
+    "error",
+    explains=("FWD201", "OPT815", "OUT501"),
+    no_number="a path leads from an input to the output, or none does",
+)
+def ignored_input(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks for inputs from which no path leads to an output or the loss, and confirms that the outputs stay the same when
     half of the samples are replaced.
@@ -88,7 +96,7 @@ def ignored(evidence: Evidence) -> Iterator[Found]:
     read = _read(evidence)
     unread = [site for site in inputs if site.index not in read]
     if inputs and len(unread) == len(inputs):
-        pairs = evidence.once(exchanged_outputs)
+        pairs = exchanged_outputs(evidence)
         if not any(bool((a != b).any()) for a, b in pairs) and not any(bool((a != a[:1]).any()) for a, _ in pairs):
             yield Found(
                 "error",
@@ -115,19 +123,17 @@ def ignored(evidence: Evidence) -> Iterator[Found]:
 
 def _read(evidence: Evidence) -> set[int]:
     """The sites whose numbers reach an output or the loss; a tensor that only gives its shape or type is not read."""
-    todo = [*evidence.graph.outputs, *(site.index for site in evidence.tape.sites if site.kind == "loss")]
-    seen = set(todo)
-    while todo:
-        site = evidence.tape.sites[todo.pop()]
-        reads = site.inputs[:1] if site.op in _SHAPED else site.inputs
-        fresh = {ref.site for ref in reads} - seen
-        seen |= fresh
-        todo += fresh
-    return seen
+    sites = evidence.tape.sites
+
+    def read(index: int) -> list[int]:
+        reads = sites[index].inputs
+        return [ref.site for ref in (reads[:1] if sites[index].op in _SHAPED else reads)]
+
+    return set(walk([*evidence.graph.outputs, *(site.index for site in sites if site.kind == "loss")], read))
 
 
-@rule("DAT607", "sample-leak", "warning", explains=("FWD201", "OUT501", *EFFECTS))
-def leak(evidence: Evidence) -> Iterator[Found]:
+@rule("DAT607", "warning", explains=("FWD201", "OPT815", "OUT501"))
+def sample_leak(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Replaces every second sample in evaluation mode, and measures how the outputs of the others change, over the
     differences between samples. Where they change, it names the first site that mixes samples.
@@ -173,11 +179,12 @@ def leak(evidence: Evidence) -> Iterator[Found]:
     _surely_samples(evidence)
     moved = 0.0
     batch = evidence.tape.batch or 0
-    for a, b in evidence.once(exchanged_outputs):
+    for a, b in exchanged_outputs(evidence):
         spread = float((a - a.mean(0)).square().mean())
         change = float((a - b)[::2].square().mean())
         moved = max(moved, (change / spread) ** 0.5 if spread > 0 else 0.0)
-    if not moved > LEAK:
+    if not moved > LEAK.warning:
+        yield LEAK(moved)
         return
     site = first_change(evidence.model, evidence.example, batch=batch, seed=evidence.seed)
     where = "output" if site is None else site.name
@@ -188,6 +195,7 @@ def leak(evidence: Evidence) -> Iterator[Found]:
         expected="0 in evaluation mode",
         message=f"outputs depend on the other samples of the batch, first at {where}",
         fix=Fix(_repair(evidence, site)),
+        value=LEAK(moved),
     )
 
 
@@ -227,5 +235,5 @@ def _surely_samples(evidence: Evidence) -> None:
         looks_up = site.op in _LOOKED_UP and any(leaf.dtype.startswith("int") and leaf.shape for leaf in fixed)
         if square or looks_up or site.op in _NEIGHBOURS or "sparse" in site.op:
             raise NotMeasured("the samples may be nodes of one graph")
-        if site.op == "batch_norm" and site.argument(1, "running_mean") is None:
+        if site.op == "batch_norm" and ops.argument(site, "running_mean") is None:
             raise NotMeasured("a batch normalization without running statistics shares them on purpose")

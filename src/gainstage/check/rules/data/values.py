@@ -7,13 +7,18 @@ from torch import Tensor
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.findings import Fix, Found
-from gainstage.check.thresholds import DUPLICATES
+from gainstage.check.findings import Fix, Found, Value
+from gainstage.check.quantity import Limit, Quantity
 from gainstage.run import tensors_in
 
+NONFINITE = Quantity(
+    "share of an input's numbers that are NaN or infinite",
+    note=Limit(0.0, "What is computed from one of them is not finite either."),
+)
 
-@rule("DAT609", "nonfinite-data", "error", explains=("FWD206", "BWD304", "BWD303", "OPT815", "TRN"))
-def nonfinite(evidence: Evidence) -> Iterator[Found]:
+
+@rule("DAT609", "error", explains=("FWD206",))
+def nonfinite_data(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks for NaN and infinite numbers in the example and in the target, and says at which index the first one is.
 
@@ -50,19 +55,22 @@ def nonfinite(evidence: Evidence) -> Iterator[Found]:
         plain = values.to_dense() if values.layout is not torch.strided else values
         bad = torch.isnan(plain) if _is_mask(plain) and not broken else ~torch.isfinite(plain)
         count = int(bad.sum())
+        value = NONFINITE(count / max(plain.numel(), 1), name)
         if not count:
+            yield value
             continue
         first = torch.nonzero(bad)[0].tolist()
-        value = float(plain[tuple(first)].real)
+        number = float(plain[tuple(first)].real)
         yield Found(
             "error" if broken else "note",
             name,
-            measured=f"{count} of {plain.numel()} numbers are NaN or infinite, the first at index {first}: {value}",
+            measured=f"{count} of {plain.numel()} numbers are NaN or infinite, the first at index {first}: {number}",
             expected="finite numbers",
             message="whatever is computed from such a number is not finite either",
             fix=Fix(
                 "drop or fill these samples (torch.nan_to_num, the column's mean), and look at where they come from"
             ),
+            value=value,
         )
 
 
@@ -80,8 +88,14 @@ def _is_mask(values: Tensor) -> bool:
     return not values.is_complex() and bool((rest == 0).all())
 
 
-@rule("DAT608", "repeated-samples", "note")
-def repeated(evidence: Evidence) -> Iterator[Found]:
+REPEATED = Quantity(
+    "share of the samples that repeat another one",
+    note=Limit(0.1, "A tenth of the batch says nothing new."),
+)
+
+
+@rule("DAT608", "note")
+def repeated_samples(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Counts the samples of the batch that repeat another one exactly, in every input.
 
@@ -116,8 +130,10 @@ def repeated(evidence: Evidence) -> Iterator[Found]:
         raise NotMeasured("the example holds one sample")
     keys = torch.stack([_key(t) for t in rows], 1)
     different = len(torch.unique(keys, dim=0))
-    share = 1 - different / batch
-    if share > DUPLICATES:
+    value = REPEATED(1 - different / batch)
+    if value.number <= REPEATED.note:
+        yield value
+    else:
         yield Found(
             "note",
             "input#0",
@@ -125,6 +141,7 @@ def repeated(evidence: Evidence) -> Iterator[Found]:
             expected="samples that differ",
             message="the batch holds fewer samples than it seems to",
             fix=Fix("look at the loader: it may return one buffer or index for several samples"),
+            value=value,
         )
 
 

@@ -5,12 +5,18 @@ from math import inf, isfinite, isnan
 
 from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.findings import Found
+from gainstage.check.findings import Found, Value
+from gainstage.check.quantity import Limit, Quantity
 from gainstage.signal import Moments, Site
 
+NONFINITE = Quantity(
+    "share of a site's entries that are NaN or infinite",
+    error=Limit(0.0, "What is computed from one of them is not finite either."),
+)
 
-@rule("FWD206", "non-finite-signal", "error", explains=("INI101", "INI102", "FWD", "BWD", "OUT", "OPT", "TRN"))
-def forward(evidence: Evidence) -> Iterator[Found]:
+
+@rule("FWD206", "error", explains=("BWD304", "FWD204", "FWD207"))
+def non_finite_signal(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Finds the first site whose NaN or infinity reaches the output or the loss.
 
@@ -49,6 +55,7 @@ def forward(evidence: Evidence) -> Iterator[Found]:
         ends += [site.index for site in sites if site.kind == "loss" and site.forward and site.forward.nonfinite]
         ends = ends or [i for i in (s.index for s in evidence.tape) if evidence.forward(i).nonfinite]
     if not ends:
+        yield NONFINITE(0)
         return
     behind = 0
     for end in ends:
@@ -59,12 +66,11 @@ def forward(evidence: Evidence) -> Iterator[Found]:
     site = sites[first]
     held = _held(evidence, site)
     kind = "NaN" if site.forward and _has_nan(site.forward) else "infinite"
-    number = site.forward.nonfinite if site.forward else 0
+    number, count = (site.forward.nonfinite, site.forward.count) if site.forward else (0, 0)
     yield Found(
         "error",
         held[0] if held else site.name,
-        measured=f"{number} entries of {site.forward.count if site.forward else 0} are {kind}"
-        + (f"; {held[0]} holds non-finite values" if held else ""),
+        measured=f"{number} entries of {count} are {kind}" + (f"; {held[0]} holds non-finite values" if held else ""),
         expected="finite numbers",
         message="the first site of the pass whose non-finite numbers reach the output or the loss"
         + (f"; the loss is {evidence.tape.loss}" if lost else ""),
@@ -74,6 +80,7 @@ def forward(evidence: Evidence) -> Iterator[Found]:
             else "keep the argument of this operation in range: clamp it, add an epsilon, or compute it in float32",
             held,
         ),
+        value=NONFINITE(number / max(count, 1)),
     )
 
 

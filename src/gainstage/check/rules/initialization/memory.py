@@ -1,28 +1,29 @@
-"""Rules about values that were never written, or not as declared."""
+"""The rule about values that were never written."""
 
 from collections.abc import Iterator, Mapping
-from math import sqrt
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import Found
-from gainstage.check.thresholds import GARBAGE_HUGE, GARBAGE_SHARE, GARBAGE_TINY
-from gainstage.run import named_modules, whole
+from gainstage.check.quantity import Limit, Quantity
 
 _ENTRIES = 4096
-_FLAGS = ("NANOGPT_SCALE_INIT", "LLMC_RESIDUAL_SCALE_FLAG", "RESIDUAL_SCALE_FLAG", "scale_residual", "is_residual")
 
 
-@rule(
-    "INI108",
-    "never-initialized",
-    "error",
-    explains=("INI", "FWD", "BWD", "OUT", "OPT", "TRN", "DAT"),
+WILD = Quantity(
+    "share of a weight's entries that are NaN or beyond 1e10 in size",
+    error=Limit(0.0, "Beside tiny entries one is enough; else half of them."),
 )
-def garbage(evidence: Evidence) -> Iterator[Found]:
+GARBAGE_HUGE = Limit(1e10, "No weight that is meant is as large; random bits of float32 are beyond it to 37 %.")
+GARBAGE_TINY = Limit(1e-20, "No start draws numbers as small, except 0; random bits of float32 are below it to 24 %.")
+GARBAGE_SHARE = Limit(0.01, "Tiny entries beside huge ones. A normal law gives 1e-20 once in 1e18 draws.")
+
+
+@rule("INI108", "error", explains=("BWD", "DAT", "FWD", "INI", "OPT", "OUT", "TRN"))
+def never_initialized(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Looks at a few thousand entries of each weight for the marks of memory that nobody wrote: numbers beyond 1e10 or
     NaN beside numbers below 1e-20. Also names parameters that are still on the meta device in a model that is not.
@@ -75,6 +76,7 @@ def garbage(evidence: Evidence) -> Iterator[Found]:
             expected="entries of one size",
             message="this is memory that was never written: torch.empty or to_empty without an initialization",
             fix=evidence.fix(f"start {name} anew: gs.initialize(model, example)", [name]),
+            value=WILD(huge),
         )
 
 
@@ -88,93 +90,3 @@ def _marks(parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, float, float
         huge = float((~(size <= GARBAGE_HUGE)).double().mean())
         if (huge > 0 and tiny > GARBAGE_SHARE) or huge > 0.5:
             yield name, tiny, huge
-
-
-@rule("INI109", "declared-scaling", "note", explains=("FWD207",))
-def declared(evidence: Evidence) -> Iterator[Found]:
-    r"""## What it does
-    Finds last weights of residual branches that the model marks for a smaller start, by an attribute such as
-    `NANOGPT_SCALE_INIT` or GPT-2's configuration, and that start as large as the others.
-
-    ## Why is this bad?
-    The marks are read by an `_init_weights` that was not applied, or was followed by another start. The residual stream
-    then grows to $\sqrt{2 L}$ times what was declared.
-
-    ## Known problems
-    Only declarations that can be read are known.
-
-    ## Example
-    ```python
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.up, self.down = nn.Linear(32, 64), nn.Linear(64, 32)
-            self.down.NANOGPT_SCALE_INIT = 1
-            for layer in (self.up, self.down):
-                nn.init.normal_(layer.weight, std=0.02)
-
-        def forward(self, x):
-            return x + self.down(F.gelu(self.up(x)))
-
-    model = nn.Sequential(nn.Linear(8, 32), *[Block() for _ in range(6)], nn.Linear(32, 4))
-    ```
-
-    ## Use instead
-    ```python
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.up, self.down = nn.Linear(32, 64), nn.Linear(64, 32)
-            self.down.NANOGPT_SCALE_INIT = 1
-            for layer in (self.up, self.down):
-                nn.init.normal_(layer.weight, std=0.02 * (6**-0.5 if layer is self.down else 1))
-
-        def forward(self, x):
-            return x + self.down(F.gelu(self.up(x)))
-
-    model = nn.Sequential(nn.Linear(8, 32), *[Block() for _ in range(6)], nn.Linear(32, 4))
-    ```
-
-    ## References
-    Radford et al., *Language Models are Unsupervised Multitask Learners*, 2019, section 2.3.
-    """
-    evidence.measured()
-    marked, others = _declared(evidence.model)
-    if not marked or not others:
-        raise NotMeasured("no attribute or configuration declares a smaller start of residual branches")
-    wanted = max(2, len(marked)) ** -0.5
-    usual = sqrt(sum(_std(p) ** 2 for p in others.values()) / len(others))
-    same = [name for name, p in marked.items() if _std(p) > 0.5 * (1 + wanted) * usual]
-    if same:
-        yield Found(
-            "note",
-            same[0],
-            measured=f"{len(same)} of {len(marked)} marked weights have a standard deviation of "
-            f"{_std(marked[same[0]]):.3g}; the others have {usual:.3g}",
-            expected=f"about {usual * wanted:.3g}: 1/sqrt({len(marked)}) of the others'",
-            message="the smaller start that the model declares for its residual branches never took effect",
-            fix=evidence.fix("apply the model's own _init_weights last, or gs.initialize(model, example)"),
-        )
-
-
-def _declared(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The weights that are declared to start smaller, and the other weights of the same kind of layer."""
-    marked: dict[str, Tensor] = {}
-    others: dict[str, Tensor] = {}
-    gpt2 = getattr(getattr(model, "config", None), "model_type", "") == "gpt2"
-    for path, module in named_modules(model):
-        weight = dict(module.named_parameters(recurse=False)).get("weight")
-        if not isinstance(weight, Tensor) or weight.dim() < 2 or isinstance(module, nn.Embedding) or weight.is_meta:
-            continue
-        flagged = any(vars(module).get(flag, False) for flag in _FLAGS) or (gpt2 and path.endswith("c_proj"))
-        (marked if flagged else others)[f"{path}.weight"] = whole(weight.detach())
-    modules = dict(named_modules(model))
-    kinds = {type(modules[name.rpartition(".")[0]]) for name in marked}
-    outer = [n for n in others if type(modules[n.rpartition(".")[0]]) in kinds]
-    roots = {name.split(".")[0] for name in marked}
-    inner = [n for n in outer if n.split(".")[0] in roots] or outer
-    return marked, {n: others[n] for n in inner}
-
-
-def _std(weight: Tensor) -> float:
-    return float(weight.float().square().mean().sqrt())

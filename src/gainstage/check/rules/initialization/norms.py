@@ -1,6 +1,7 @@
 """The rule about scales of normalizations that were drawn like weights."""
 
 from collections.abc import Iterator
+from math import inf
 
 import torch
 
@@ -8,17 +9,26 @@ from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.signal import cuts
 from gainstage.check.facts.symptoms import severity
-from gainstage.check.findings import Found
-from gainstage.check.thresholds import DRAWN_DEPTH, DRAWN_ENTRIES
+from gainstage.check.findings import Found, Value
+from gainstage.check.quantity import Limit, Quantity
 
-
-@rule(
-    "INI111",
-    "drawn-norm-scale",
-    "error",
-    explains=("FWD201", "FWD202", "FWD204", "NRM408", "INI104", "BWD301", "BWD303", "OPT", "TRN"),
+SCATTER = Quantity(
+    "mean of a normalization's scale over the scatter of its entries",
+    error=Limit(
+        1.0,
+        "Scales around 1 have a mean of 50 scatters, those that were drawn around 0 less than one.",
+    ),
 )
-def drawn(evidence: Evidence) -> Iterator[Found]:
+DRAWN_DEPTH = Limit(
+    10,
+    "Normalizations in a row with scales from N(0, 0.02). Digits, Adam and SGD, weights drawn alike: 0.97 and 0.96 "
+    "with 6, 0.64 and 0.45 with 12 batch normalizations; 0.09 and 0.09 with 12 layer normalizations.",
+)
+DRAWN_ENTRIES = Limit(8, "Entries of a scale, from which a mean and a scatter can be told.")
+
+
+@rule("INI111", "error", explains=("INI104", "NRM408"))
+def drawn_norm_scale(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Finds scales of normalizations whose entries scatter around 0, as those of a weight do.
 
@@ -58,14 +68,20 @@ def drawn(evidence: Evidence) -> Iterator[Found]:
         raise NotMeasured("no normalization has a trainable scale")
     values = [p.double() for p in scales.values()]
     numbers = torch.stack([torch.stack([v.mean(), v.std(correction=0)]).cpu() for v in values])
-    bad = {
-        name: std
-        for (name, p), (mean, std) in zip(scales.items(), numbers.tolist(), strict=True)
-        if p.numel() >= DRAWN_ENTRIES and abs(mean) < std
-    }
+    bad: dict[str, float] = {}
+    worst = inf
+    for (name, p), (mean, std) in zip(scales.items(), numbers.tolist(), strict=True):
+        if p.numel() < DRAWN_ENTRIES or std == 0:
+            continue
+        value = SCATTER(abs(mean) / std, name)
+        if value.number < SCATTER.error:
+            bad[name] = std
+            worst = min(worst, value.number)
+        else:
+            yield value
     if bad:
         first = next(iter(bad))
-        in_the_way = sum(sites[name] in evidence.once(cuts) for name in bad)
+        in_the_way = sum(sites[name] in cuts(evidence) for name in bad)
         felt = severity(evidence, "FWD201", "FWD202", "BWD301")
         yield Found(
             "warning" if felt == "note" and in_the_way >= DRAWN_DEPTH else felt,
@@ -74,4 +90,5 @@ def drawn(evidence: Evidence) -> Iterator[Found]:
             expected="1 everywhere",
             message=f"each of these normalizations hands on {bad[first]:.2g} of the level that it makes",
             fix=evidence.fix("fill the scales with 1: gs.initialize(model, example)", list(bad)),
+            value=SCATTER(worst),
         )

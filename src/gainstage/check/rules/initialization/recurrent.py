@@ -5,12 +5,21 @@ from collections.abc import Iterator
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.recurrent import forget_gates
-from gainstage.check.findings import Found
-from gainstage.check.thresholds import FORGET_BIAS, FORGET_STEPS
+from gainstage.check.findings import Found, Value
+from gainstage.check.quantity import Limit, Quantity
+
+FORGET_BIAS = Quantity(
+    "mean bias of an LSTM's forget gates, in size",
+    note=Limit(0.5, "Half of the recommended 1; torch's default is the sum of two uniform numbers around 0."),
+)
+FORGET_STEPS = Limit(
+    30,
+    "Steps: a gate at one half keeps 2^-30 = 1e-9 of the cell's gradient, below float32's rounding.",
+)
 
 
-@rule("INI107", "forget-bias", "note")
-def forget(evidence: Evidence) -> Iterator[Found]:
+@rule("INI107", "note")
+def forget_bias(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks at the biases of the forget gates of each LSTM that runs over many steps.
 
@@ -56,7 +65,12 @@ def forget(evidence: Evidence) -> Iterator[Found]:
     if not gates:
         raise NotMeasured("no trainable nn.LSTM with biases")
     for gate in gates:
-        if gate.steps >= FORGET_STEPS and abs(gate.bias) < FORGET_BIAS:
+        value = FORGET_BIAS(abs(gate.bias), gate.path or "the model")
+        if gate.steps < FORGET_STEPS:
+            continue
+        if value.number >= FORGET_BIAS.note:
+            yield value
+        else:
             yield Found(
                 "note",
                 gate.path or "the model",
@@ -64,4 +78,5 @@ def forget(evidence: Evidence) -> Iterator[Found]:
                 expected="about 1",
                 message=f"a gate at one half keeps 2^-{gate.steps} of the cell's state and gradient",
                 fix=evidence.fix("start the forget gates at 1: gs.initialize(model, example)", gate.names),
+                value=value,
             )

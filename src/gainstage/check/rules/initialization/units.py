@@ -7,18 +7,20 @@ from torch import Tensor
 
 from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.facts.weights import Weight, identical_units
-from gainstage.check.findings import Found, Severity
-from gainstage.check.thresholds import IDENTICAL_ERROR, IDENTICAL_WARNING
+from gainstage.check.facts.weights import Weight, equal_units
+from gainstage.check.findings import Found, Severity, Value
+from gainstage.check.quantity import Limit, Quantity
 
-
-@rule(
-    "INI101",
-    "identical-units",
-    "error",
-    explains=("INI102", "INI104", "INI105", "INI106", "FWD", "BWD", "OUT", "OPT805", "TRN"),
+IDENTICAL = Quantity(
+    "share of a weight's units that have an identical twin",
+    note=Limit(0.0, "Two units alike are one unit too many."),
+    warning=Limit(0.1, "A tenth of the width is lost."),
+    error=Limit(0.5, "Half of the width is lost."),
 )
-def identical(evidence: Evidence) -> Iterator[Found]:
+
+
+@rule("INI101", "error", explains=("INI102",))
+def identical_units(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Finds hidden weights whose output units start equal and receive equal gradients.
 
@@ -49,14 +51,19 @@ def identical(evidence: Evidence) -> Iterator[Found]:
     evidence.backward_measured()
     for weight, unit_axis in _hidden(evidence):
         parameter = evidence.values[weight.name]
-        gradient = evidence.settled.get(weight.name) if _has_twins(parameter, unit_axis) else None
+        if not _has_twins(parameter, unit_axis):
+            yield IDENTICAL(0, weight.name)
+            continue
+        gradient = evidence.settled.get(weight.name)
         if gradient is None or (weight.zero and not bool(gradient.any())):  # the latter is INI102's
             continue
-        groups = identical_units(parameter, gradient, unit_axis)
+        groups = equal_units(parameter, gradient, unit_axis)
+        total = parameter.shape[unit_axis]
+        share = sum(groups) / total
         if not groups:
+            yield IDENTICAL(share, weight.name)
             continue
-        total, share = parameter.shape[unit_axis], sum(groups) / parameter.shape[unit_axis]
-        severity: Severity = "error" if share > IDENTICAL_ERROR else "warning" if share > IDENTICAL_WARNING else "note"
+        severity: Severity = "error" if share > IDENTICAL.error else "warning" if share > IDENTICAL.warning else "note"
         value = f": every entry is {weight.low:.4g}" if weight.constant else ""
         yield Found(
             severity,
@@ -65,6 +72,7 @@ def identical(evidence: Evidence) -> Iterator[Found]:
             expected="no two units alike",
             message="equal weights and equal gradients: these units compute the same and stay equal",
             fix=evidence.fix(f"draw {weight.name} at random: gs.initialize(model, example)", [weight.name]),
+            value=IDENTICAL(share),
         )
 
 
@@ -78,16 +86,16 @@ def _hidden(evidence: Evidence) -> Iterator[tuple[Weight, int]]:
 
 
 def _has_twins(parameter: Tensor, axis: int) -> bool:
-    return bool(identical_units(parameter.detach(), None, axis))
+    return bool(equal_units(parameter.detach(), None, axis))
 
 
 @rule(
     "INI102",
-    "constant-weight",
     "error",
-    explains=("INI101", "INI104", "INI105", "INI106", "FWD", "BWD", "OUT", "OPT805", "TRN"),
+    explains=("INI104", "INI105", "INI106"),
+    no_number="the entries of a weight are one number, or they are not",
 )
-def constant(evidence: Evidence) -> Iterator[Found]:
+def constant_weight(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Finds weights that are one number everywhere: zero weights that block all learning behind and before them, and
     other constants, whose rank is one.
@@ -153,8 +161,8 @@ def _empty(evidence: Evidence, weight: Weight) -> set[int]:
     return {site for site in weight.sites if 0 in evidence.tape.sites[site].shape}
 
 
-@rule("INI103", "identical-layers", "note")
-def copies(evidence: Evidence) -> Iterator[Found]:
+@rule("INI103", "note", no_number="two layers hold the same values, or they do not")
+def identical_layers(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Finds separate parameters that start with bit for bit the same random values.
 

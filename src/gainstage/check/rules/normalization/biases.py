@@ -6,11 +6,11 @@ from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.norms import norms
 from gainstage.check.findings import Found
-from gainstage.signal import Site
+from gainstage.signal import Site, ops
 
 
-@rule("NRM409", "bias-before-norm", "note", explains=("BWD303",))
-def before_norm(evidence: Evidence) -> Iterator[Found]:
+@rule("NRM409", "note", explains=("BWD303",), no_number="a bias stands in front of a normalization, or it does not")
+def bias_before_norm(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Counts trainable biases right in front of a normalization that takes each channel's mean away: batch normalization,
     instance normalization, group normalization with one channel a group.
@@ -35,8 +35,8 @@ def before_norm(evidence: Evidence) -> Iterator[Found]:
     Ioffe, Szegedy, *Batch Normalization*, ICML 2015, section 3.2.
     """
     evidence.measured()
-    removing = {n.site.index for n in evidence.once(norms) if n.site.op in ("batch_norm", "instance_norm")}
-    removing |= {n.site.index for n in evidence.once(norms) if n.site.op == "group_norm" and _alone(evidence, n.site)}
+    removing = {n.site.index for n in norms(evidence) if n.site.op in ("batch_norm", "instance_norm")}
+    removing |= {n.site.index for n in norms(evidence) if n.site.op == "group_norm" and _alone(evidence, n.site)}
     if not removing:
         raise NotMeasured("no normalization takes each channel's mean away")
     names = []
@@ -63,4 +63,4 @@ def before_norm(evidence: Evidence) -> Iterator[Found]:
 def _alone(evidence: Evidence, site: Site) -> bool:
     """Whether each group of a group normalization is one channel."""
     shape = evidence.graph.shapes[site.inputs[0].site]
-    return len(shape) > 1 and site.argument(1, "num_groups") == shape[1]
+    return len(shape) > 1 and ops.argument(site, "num_groups") == shape[1]

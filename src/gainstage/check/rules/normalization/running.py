@@ -1,24 +1,30 @@
 """Rules about the stored statistics of batch normalizations: momentum, age, and what they do in evaluation."""
 
 from collections.abc import Iterator
+from math import inf
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.facts.running import batches_seen, broken, gap, in_training, layers, untouched
+from gainstage.check.facts.running import GAP, batches_seen, broken, gap, in_training, layers, untouched
 from gainstage.check.facts.symptoms import severity
-from gainstage.check.findings import Found, Severity
-from gainstage.check.thresholds import MOMENTUM_HIGH, STALE_RATIO, STALE_SHIFT
+from gainstage.check.findings import Found, Severity, Value
+from gainstage.check.probes.statistics import Stored
+from gainstage.check.quantity import Limit, Quantity
 
-
-@rule(
-    "NRM404",
-    "stale-statistics",
-    "warning",
-    explains=("NRM406", "NRM408", "INI104", "INI105", "FWD", "BWD301", "OUT501"),
+STALE_RATIO = Quantity(
+    "variance of the batch over the stored one, or its inverse; median of the channels",
+    warning=Limit(10.0, "That of one channel over 8 samples is within 0.15 to 2.3 (98 %)."),
 )
-def stale(evidence: Evidence) -> Iterator[Found]:
+STALE_SHIFT = Quantity(
+    "batch mean minus stored mean in stored standard deviations; median of the channels",
+    warning=Limit(3.0, "That of one channel over 8 samples is within 0.82 (98 %, normal values)."),
+)
+
+
+@rule("NRM404", "warning", explains=("INI104", "INI105", "NRM406"))
+def stale_statistics(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Compares stored means and variances of batch normalizations with those of the batch, in one pass in training mode,
     where the model has been trained or is given in evaluation mode. Also finds stored values that are NaN or negative.
@@ -66,22 +72,29 @@ def stale(evidence: Evidence) -> Iterator[Found]:
     used = {path: layer for path, layer in found.items() if batches_seen(layer) or not layer.training}
     if not used:
         raise NotMeasured("a new model in training mode: nothing is stored yet, and nothing stored is used")
-    far = [s for s in evidence.once(in_training).stored if s.path in used and _far(s.shift, s.ratio)]
+    stored = [s for s in in_training(evidence).stored if s.path in used]
+    far = [s for s in stored if _far(s.shift, s.ratio)]
     if not far:
+        yield from (value for s in stored for value in (_ratio(s), STALE_SHIFT(s.shift, s.path)))
         return
-    worst = max(far, key=lambda s: max(s.ratio, 1 / max(s.ratio, 1e-12), s.shift))
+    worst = max(far, key=lambda s: max(_ratio(s).number, s.shift))
     never = untouched(found[worst.path])
     yield Found(
         _severity(evidence, never),
         worst.path,
         measured=f"the batch's variance is {worst.ratio:.3g} times the stored one, its mean {worst.shift:.3g} stored "
         f"standard deviations away; {len(far)} of {len(found)} layers",
-        expected=f"variance within a factor {STALE_RATIO:.0f}, mean within {STALE_SHIFT:.0f}",
+        expected=f"variance within a factor {STALE_RATIO.warning:.0f}, mean within {STALE_SHIFT.warning:.0f}",
         message="no batch ever updated the running statistics"
         if never
         else f"after {batches_seen(found[worst.path])} batches the running statistics are not those of this data",
         fix=evidence.fix("run some batches of the training data in training mode before evaluation", []),
+        value=STALE_SHIFT(worst.shift) if worst.shift > STALE_SHIFT.warning else _ratio(worst),
     )
+
+
+def _ratio(stored: Stored) -> Value:
+    return STALE_RATIO(max(stored.ratio, 1 / max(stored.ratio, 1e-12)), stored.path)
 
 
 def _severity(evidence: Evidence, never: bool) -> Severity:
@@ -92,11 +105,17 @@ def _severity(evidence: Evidence, never: bool) -> Severity:
 
 
 def _far(shift: float, ratio: float) -> bool:
-    return shift > STALE_SHIFT or not 1 / STALE_RATIO < ratio < STALE_RATIO
+    return shift > STALE_SHIFT.warning or not 1 / STALE_RATIO.warning < ratio < STALE_RATIO.warning
 
 
-@rule("NRM405", "momentum", "note", explains=("NRM404", "NRM406"))
-def momentum(evidence: Evidence) -> Iterator[Found]:
+MOMENTUM = Quantity(
+    "weight of the last batch in the running statistics",
+    note=Limit(0.9, "PyTorch's default is 0.1; 0.9, 0.99 and 0.997 are weights of the old value elsewhere."),
+)
+
+
+@rule("NRM405", "note", explains=("NRM404",))
+def momentum(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Finds batch normalizations whose momentum is near 1, or 0.
 
@@ -126,6 +145,7 @@ def momentum(evidence: Evidence) -> Iterator[Found]:
     found = _layers(evidence)
     odd = {path: m.momentum for path, m in found.items() if m.momentum is not None and _odd(m)}
     if not odd:
+        yield from (MOMENTUM(m.momentum, path) for path, m in found.items() if m.momentum is not None)
         return
     first, value = next(iter(odd.items()))
     samples = evidence.tape.batch or 1
@@ -139,17 +159,18 @@ def momentum(evidence: Evidence) -> Iterator[Found]:
         if value
         else "the running statistics are never updated, and evaluation uses what they began with",
         fix=evidence.fix(f"momentum={round(1 - value, 6):g}" if 0 < value < 1 else "momentum=0.1", []),
+        value=MOMENTUM(value) if value else None,
     )
 
 
 def _odd(layer: _BatchNorm) -> bool:
     """Near 1, but not 1, which says on purpose that the last batch counts; or 0 in a layer that is trained."""
     value = layer.momentum if layer.momentum is not None else 0.1
-    return MOMENTUM_HIGH <= value < 1 or (value == 0 and layer.training and untouched(layer))
+    return MOMENTUM.note <= value < 1 or (value == 0 and layer.training and untouched(layer))
 
 
-@rule("NRM406", "evaluation-gap", "warning")
-def evaluation(evidence: Evidence) -> Iterator[Found]:
+@rule("NRM406", "warning")
+def evaluation_gap(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Runs a trained model with batch normalization in training and in evaluation mode, without dropout, and compares the
     losses on the same batch.
@@ -187,8 +208,10 @@ def evaluation(evidence: Evidence) -> Iterator[Found]:
     Wu, Johnson, *Rethinking "Batch" in BatchNorm*, 2021, section 3.
     """
     evidence.measured()
-    found = evidence.once(gap)
+    found = gap(evidence)
+    value = GAP(found.evaluation / found.training if found.training > 0 else inf)
     if not found.harmful:
+        yield value
         return
     yield Found(
         "warning",
@@ -197,12 +220,13 @@ def evaluation(evidence: Evidence) -> Iterator[Found]:
         expected=f"about the same; guessing costs {found.guess:.3g}",
         message="what the model has learned holds with the statistics of the batch, not with the stored ones",
         fix=evidence.fix("recompute the running statistics: torch.optim.swa_utils.update_bn(loader, model)", []),
+        value=value,
     )
 
 
 def _harmful(evidence: Evidence) -> bool:
     try:
-        return evidence.once(gap).harmful
+        return gap(evidence).harmful
     except NotMeasured:
         return False
 

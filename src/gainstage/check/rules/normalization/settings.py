@@ -6,14 +6,18 @@ from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.dropout import drops, feeds_norm
 from gainstage.check.facts.symptoms import harm
-from gainstage.check.findings import Found
-from gainstage.signal import Site
+from gainstage.check.findings import Found, Value
+from gainstage.check.quantity import Limit, Quantity
+from gainstage.signal import Site, ops
 
-_EPS = {"batch_norm": 7, "instance_norm": 7, "layer_norm": 4, "group_norm": 4, "rms_norm": 3}
+SHIFT = Quantity(
+    "variance in training over that in evaluation, of what a batch normalization behind dropout reads",
+    note=Limit(1.0, "Without dropout in front it is the same in both modes."),
+)
 
 
-@rule("NRM407", "norm-after-dropout", "note")
-def after_dropout(evidence: Evidence) -> Iterator[Found]:
+@rule("NRM407", "note")
+def norm_after_dropout(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Finds dropout right in front of a batch normalization, or with one weight in between, and computes from the measured
     moments how much larger the variance is with dropout than without.
@@ -42,16 +46,17 @@ def after_dropout(evidence: Evidence) -> Iterator[Found]:
     """
     evidence.measured()
     sites = [site for site in evidence.tape.sites if site.op == "batch_norm"]
-    if not sites or not evidence.once(drops):
+    if not sites or not drops(evidence):
         raise NotMeasured("no batch normalization, or no dropout that is switched on")
     found = [(site, drop) for site in sites if (drop := feeds_norm(evidence, site.index)) is not None]
     if not found:
         return
     site, drop = max(found, key=lambda pair: pair[1].rate)
     moments = evidence.tape.sites[evidence.made_by(drop.site.index)].forward
-    growth = ""
+    growth, value = "", None
     if moments is not None and drop.rate < 1 and (variance := moments.mean_square - moments.mean**2) > 0:
         factor = (moments.mean_square / (1 - drop.rate) - moments.mean**2) / variance
+        value = SHIFT(factor)
         growth = f": in training the variance is about {factor:.2g} times that in evaluation"
     yield Found(
         "note",
@@ -61,11 +66,18 @@ def after_dropout(evidence: Evidence) -> Iterator[Found]:
         expected="dropout behind the last batch normalization",
         message="the running statistics hold the variance with dropout, and evaluation has none",
         fix=evidence.fix("move the dropout behind the last batch normalization, or leave it out", []),
+        value=value,
     )
 
 
-@rule("NRM408", "large-epsilon", "note", explains=("FWD201", "FWD202", "FWD203", "BWD301"))
-def epsilon(evidence: Evidence) -> Iterator[Found]:
+SHARE = Quantity(
+    "variance that a normalization reads over its epsilon",
+    note=Limit(1.0, "Below it epsilon is the larger one: it divides by a constant."),
+)
+
+
+@rule("NRM408", "note", explains=("FWD201", "FWD203"))
+def large_epsilon(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Compares the epsilon of each normalization with the variance of the signal that it reads.
 
@@ -94,8 +106,10 @@ def epsilon(evidence: Evidence) -> Iterator[Found]:
     judged = [(site, eps) for site in evidence.tape.sites if (eps := _eps(evidence, site)) is not None]
     if not judged:
         raise NotMeasured("the model calls no normalization of torch with an epsilon")
-    idle = [(site, eps, v) for site, eps in judged if 0 < (v := _variance(evidence, site)) < eps]
+    read = [(site, eps, v) for site, eps in judged if eps > 0 and (v := _variance(evidence, site)) > 0]
+    idle = [(site, eps, v) for site, eps, v in read if v < eps]
     if not idle:
+        yield from (SHARE(v / eps, site.name) for site, eps, v in read)
         return
     site, eps, variance = min(idle, key=lambda row: row[2] / row[1])
     felt = harm(evidence, "FWD201", "FWD202", "FWD203", "BWD301")
@@ -112,15 +126,21 @@ def epsilon(evidence: Evidence) -> Iterator[Found]:
             else "raise the signal in front of it, or lower eps",
             [],
         ),
+        value=SHARE(variance / eps),
     )
 
 
 def _eps(evidence: Evidence, site: Site) -> float | None:
-    if site.kind != "op" or site.op not in _EPS or site.index in evidence.graph.constant:
+    if (
+        site.kind != "op"
+        or ops.of(site).kind != "norm"
+        or site.op == "normalize"
+        or site.index in evidence.graph.constant
+    ):
         return None
-    if site.op == "batch_norm" and site.argument(5, "training", False) is not True:
+    if site.op == "batch_norm" and ops.argument(site, "training", False) is not True:
         return None
-    eps = site.argument(_EPS[site.op], "eps")
+    eps = ops.argument(site, "eps")
     return float(eps) if isinstance(eps, float | int) and site.inputs else None
 
 

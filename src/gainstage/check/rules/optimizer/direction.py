@@ -5,15 +5,31 @@ from collections.abc import Iterator
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.steps import completed, optimizers, virtual
-from gainstage.check.findings import Found
-from gainstage.check.thresholds import ASCENT
-from gainstage.signal import Site
+from gainstage.check.findings import Found, Value
+from gainstage.check.quantity import Limit, Quantity
+from gainstage.signal import Site, ops
 
-_DISTANCES = frozenset({"cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
+_DISTANCES = ("classes", "numbers")
 
 
-@rule("OPT803", "ascent", "error", explains=("OPT804", "OPT806", "OUT", "TRN"))
-def ascent(evidence: Evidence) -> Iterator[Found]:
+ASCENT = Quantity(
+    "sum of gradient times change over the largest that it can be",
+    error=Limit(
+        0.01,
+        "A step of plain descent gives -1, its negative 1; momentum of other batches and decay make it any number "
+        "near 0.",
+    ),
+)
+
+
+SLOPE = Quantity(
+    "slope of what is minimized with respect to a cross-entropy or distance in it",
+    error=Limit(0.0, "Below it, making the one smaller makes the other larger."),
+)
+
+
+@rule("OPT803", "error", explains=("OPT804", "OUT501"))
+def ascent(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Asks whether the step goes up: the sum of gradient times change, $g \cdot \Delta$, is positive, or the step goes
     down a loss that is itself the negative of a cross-entropy or a distance.
@@ -47,10 +63,13 @@ def ascent(evidence: Evidence) -> Iterator[Found]:
     PyTorch documentation, `torch.optim.SGD(maximize=...)`.
     """
     if evidence.train_step is not None:
-        step = evidence.once(completed)
+        step = completed(evidence)
         by_flag = any(group.get("maximize") for o in step.optimizers for group in o.param_groups)
         fresh = evidence.optimizer is None or not evidence.optimizer.state
-        if step.size and step.slope > ASCENT * step.size and not by_flag and fresh:
+        value = ASCENT(step.slope / step.size if step.size else 0.0, "train_step")
+        if not value.number > ASCENT.error or by_flag or not fresh:
+            yield value
+        else:
             yield Found(
                 "error",
                 "train_step",
@@ -59,13 +78,15 @@ def ascent(evidence: Evidence) -> Iterator[Found]:
                 expected="below 0: the change goes against the gradient",
                 message="train_step adds the gradient to the parameters instead of subtracting it",
                 fix=evidence.fix("subtract it: parameter -= lr * parameter.grad, or call optimizer.step()", []),
+                value=value,
             )
             return
-    move = evidence.once(virtual)
-    flags = {bool(group.get("maximize")) for o in evidence.once(optimizers) for group in o.param_groups}
-    up = [site for site in evidence.tape.sites if site.op in _DISTANCES and site.backward is not None]
-    turned = [_upward(site) != (flags == {True}) for site in up]
-    if len(flags) == 1 and turned and all(turned):
+    move = virtual(evidence)
+    flags = {bool(group.get("maximize")) for o in optimizers(evidence) for group in o.param_groups}
+    up = [site for site in evidence.tape.sites if ops.of(site).compares in _DISTANCES and site.backward is not None]
+    downhill = -1.0 if flags == {True} else 1.0
+    slopes = [SLOPE(downhill * _slope(site), site.name) for site in up]
+    if len(flags) == 1 and slopes and all(slope.number < SLOPE.error for slope in slopes):
         yield Found(
             "error",
             up[0].name,
@@ -75,9 +96,11 @@ def ascent(evidence: Evidence) -> Iterator[Found]:
             message=f"the step makes the {up[0].op} larger: "
             + ("the optimizer is set to maximize" if flags == {True} else "its sign is turned on the way to the loss"),
             fix=evidence.fix("leave maximize=True out" if flags == {True} else "leave out the minus", []),
+            value=slopes[0],
         )
         return
-    if flags != {False} or any(o.state for o in evidence.once(optimizers)):
+    yield from slopes
+    if flags != {False} or any(o.state for o in optimizers(evidence)):
         if not up:
             raise NotMeasured("the optimizer maximizes or holds momentum, and the loss is none whose sign is known")
         return
@@ -91,10 +114,6 @@ def ascent(evidence: Evidence) -> Iterator[Found]:
             message="the optimizer steps along the gradient instead of against it",
             fix=evidence.fix("turn the sign of the step in the optimizer", []),
         )
-
-
-def _upward(site: Site) -> bool:
-    return _slope(site) < 0
 
 
 def _slope(site: Site) -> float:

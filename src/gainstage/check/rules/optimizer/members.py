@@ -5,11 +5,17 @@ from collections.abc import Iterator
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.steps import held, optimizers
-from gainstage.check.findings import Found
+from gainstage.check.findings import Found, Value
+from gainstage.check.quantity import Limit, Quantity
+
+UNHELD = Quantity(
+    "share of the trainable numbers that get a gradient and are in no optimizer",
+    warning=Limit(0.0, "Each is there to be trained."),
+)
 
 
-@rule("OPT801", "missing-parameters", "warning", explains=("OPT808",))
-def missing(evidence: Evidence) -> Iterator[Found]:
+@rule("OPT801", "warning", explains=("OPT808",))
+def missing_parameters(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Lists the trainable parameters that get a gradient and that no optimizer holds.
 
@@ -36,12 +42,16 @@ def missing(evidence: Evidence) -> Iterator[Found]:
     ## References
     PyTorch documentation, `torch.optim`, *Constructing it*.
     """
-    members = evidence.once(held)
+    members = held(evidence)
     evidence.backward_measured()
     names = [n for n in evidence.gradients if id(evidence.trainable[n]) not in members]
-    if not names or len(names) == len(evidence.gradients):  # all of them: OPT802
-        return
     numbers, total = (sum(evidence.trainable[n].numel() for n in some) for some in (names, evidence.trainable))
+    value = UNHELD(numbers / total)
+    if not names:
+        yield value
+        return
+    if len(names) == len(evidence.gradients):  # all of them: OPT802
+        return
     yield Found(
         "warning",
         names[0],
@@ -53,11 +63,18 @@ def missing(evidence: Evidence) -> Iterator[Found]:
             "give the optimizer model.parameters() after the model is complete, or freeze them: requires_grad_(False)",
             [],
         ),
+        value=value,
     )
 
 
-@rule("OPT802", "foreign-parameters", "error", explains=("OPT801", "OPT808"))
-def foreign(evidence: Evidence) -> Iterator[Found]:
+FOREIGN = Quantity(
+    "share of the trainable numbers that an optimizer of other tensors leaves out",
+    error=Limit(0.0, "Each is there to be trained."),
+)
+
+
+@rule("OPT802", "error", explains=("OPT801",))
+def foreign_parameters(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks for parameters in the optimizer that do not belong to the model, while parameters of the model are missing.
 
@@ -85,7 +102,7 @@ def foreign(evidence: Evidence) -> Iterator[Found]:
     ## References
     PyTorch documentation, `torch.optim`: "construct the optimizer after the model's parameters are as they will be".
     """
-    members = evidence.once(held)
+    members = held(evidence)
     evidence.backward_measured()
     own = {id(p) for p in evidence.model.parameters()}
     strange = len(members - own)
@@ -104,11 +121,12 @@ def foreign(evidence: Evidence) -> Iterator[Found]:
         message="the optimizer was built for "
         + ("another model: it never changes this one" if none else "layers that have been replaced since"),
         fix=evidence.fix("build the optimizer after the model is complete and on its device", []),
+        value=FOREIGN(numbers / total),
     )
 
 
-@rule("OPT814", "frozen-parameters", "note")
-def frozen(evidence: Evidence) -> Iterator[Found]:
+@rule("OPT814", "note", no_number="a parameter is frozen, or it is not")
+def frozen_parameters(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Counts the parameters in the optimizer that do not require a gradient.
 
@@ -135,9 +153,9 @@ def frozen(evidence: Evidence) -> Iterator[Found]:
     ## References
     PyTorch documentation, *Autograd mechanics*, locally disabling gradient computation.
     """
-    if not evidence.once(optimizers):
+    if not optimizers(evidence):
         raise NotMeasured("no optimizer was given")
-    members = evidence.once(held)
+    members = held(evidence)
     names = [n for n, p in evidence.parameters.items() if not p.requires_grad and id(p) in members]
     if names:
         numbers = sum(evidence.model.get_parameter(n).numel() for n in names)

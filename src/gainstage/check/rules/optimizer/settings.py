@@ -8,12 +8,12 @@ import torch
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.steps import optimizers, virtual
-from gainstage.check.findings import Found, Severity
-from gainstage.check.thresholds import BETA_HIGH, EPSILON_NOTE, EPSILON_WARNING, SQUARES_HIGH, SQUARES_LOW
+from gainstage.check.findings import Found, Severity, Value
+from gainstage.check.quantity import Limit, Quantity
 
 
-@rule("OPT810", "decayed-vectors", "note")
-def decayed(evidence: Evidence) -> Iterator[Found]:
+@rule("OPT810", "note", no_number="a weight decay is set on vectors, or it is not")
+def decayed_vectors(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Counts the normalization scales and shifts and the biases under weight decay.
 
@@ -44,7 +44,7 @@ def decayed(evidence: Evidence) -> Iterator[Found]:
     """
     decay = {
         id(p): float(group["weight_decay"])
-        for optimizer in evidence.once(optimizers)
+        for optimizer in optimizers(evidence)
         for group in optimizer.param_groups
         if group.get("weight_decay")
         for p in group["params"]
@@ -67,8 +67,18 @@ def decayed(evidence: Evidence) -> Iterator[Found]:
         )
 
 
-@rule("OPT811", "epsilon", "note", explains=("OPT805", "OPT806", "OPT815"))
-def epsilon(evidence: Evidence) -> Iterator[Found]:
+BELOW = Quantity(
+    "share of the gradient's entries below eps",
+    note=Limit(0.5, "The typical entry is not rescaled."),
+)
+FAR_BELOW = Quantity(
+    "share of the gradient's entries below a tenth of eps",
+    warning=Limit(0.99, "No more than 1 % of the steps has the size asked for."),
+)
+
+
+@rule("OPT811", "note", explains=("OPT805", "OPT815"))
+def epsilon(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Compares the `eps` of Adam and its relatives with the gradients that it is added to, $\sqrt{v} + \epsilon$, and
     looks whether it is rounded to 0 in the precision of the parameters.
@@ -101,7 +111,7 @@ def epsilon(evidence: Evidence) -> Iterator[Found]:
     evidence.loss_measured()
     of: dict[int, float] = {
         id(p): float(group["eps"])
-        for optimizer in evidence.once(optimizers)
+        for optimizer in optimizers(evidence)
         for group in optimizer.param_groups
         if isinstance(group.get("eps"), float | int) and ("betas" in group or "alpha" in group)
         for p in group["params"]
@@ -111,7 +121,7 @@ def epsilon(evidence: Evidence) -> Iterator[Found]:
         raise NotMeasured("the optimizer has no eps")
     rounded = [n for n, eps in held.items() if eps and torch.tensor(eps).to(evidence.trainable[n].dtype) == 0]
     if rounded:
-        broken = not all(move.finite for move in evidence.once(virtual).moves.values())
+        broken = not all(move.finite for move in virtual(evidence).moves.values())
         yield Found(
             "error" if broken else "warning",
             rounded[0],
@@ -123,18 +133,23 @@ def epsilon(evidence: Evidence) -> Iterator[Found]:
         )
         return
     far, below, total = _below(evidence, held)
-    if not total or below < EPSILON_NOTE * total:
+    if not total:
         return
-    severity: Severity = "warning" if far > EPSILON_WARNING * total else "note"
+    value, extreme = BELOW(below / total), FAR_BELOW(far / total)
+    if value.number < BELOW.note:
+        yield from (value, extreme)
+        return
+    severity: Severity = "warning" if extreme.number > FAR_BELOW.warning else "note"
     worst = max(held.values())
     yield Found(
         severity,
         next(name for name, eps in held.items() if eps == worst),
         measured=f"{below / total:.0%} of the gradient's entries are below eps={worst:g}, {far / total:.0%} below a "
         "tenth of it",
-        expected=f"less than {EPSILON_NOTE:.0%} below eps",
+        expected=f"less than {BELOW.note:.0%} below eps",
         message="the optimizer does not rescale these gradients: its step is far smaller than the learning rate says",
         fix=evidence.fix("lower eps to 1e-8, or average less: a loss that is divided twice has tiny gradients", []),
+        value=value if severity == "note" else extreme,
     )
 
 
@@ -148,8 +163,13 @@ def _below(evidence: Evidence, held: dict[str, float]) -> tuple[float, float, fl
     return far, below, total
 
 
-@rule("OPT812", "unusual-momentum", "note")
-def momentum(evidence: Evidence) -> Iterator[Found]:
+BETA_HIGH = Limit(0.99, "An average over 100 steps; 0.9 is usual.")
+SQUARES_LOW = Limit(0.9, "An average over 10 steps; 0.95 to 0.999 are usual.")
+SQUARES_HIGH = Limit(0.9999, "An average over 10,000 steps, more than many trainings have.")
+
+
+@rule("OPT812", "note", no_number="a momentum and two betas are settings, and nothing is measured")
+def unusual_momentum(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks at `betas` and `momentum`.
 
@@ -175,7 +195,7 @@ def momentum(evidence: Evidence) -> Iterator[Found]:
     ## References
     Kingma, Ba, *Adam*, ICLR 2015; Sutskever et al., *On the Importance of Initialization and Momentum*, ICML 2013.
     """
-    groups = [group for optimizer in evidence.once(optimizers) for group in optimizer.param_groups]
+    groups = [group for optimizer in optimizers(evidence) for group in optimizer.param_groups]
     judged = [group for group in groups if "betas" in group or "momentum" in group]
     if not judged:
         raise NotMeasured("the optimizer has no momentum")

@@ -6,12 +6,18 @@ from math import isfinite
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.steps import completed, held, own, scheduled, virtual
-from gainstage.check.findings import Found
+from gainstage.check.findings import Found, Value
 from gainstage.check.probes.own_step import OwnStep
+from gainstage.check.quantity import Limit, Quantity
+
+HELD = Quantity(
+    "share of the parameters that still hold the gradient of the step before",
+    error=Limit(0.0, "One is enough to go along old gradients."),
+)
 
 
-@rule("OPT807", "kept-gradients", "error", explains=("OPT804", "OPT806", "OPT813"))
-def accumulated(evidence: Evidence) -> Iterator[Found]:
+@rule("OPT807", "error", explains=("OPT804", "OPT813"))
+def kept_gradients(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Runs `train_step` twice and looks, when the second backward pass begins, whether the gradients of the first, which
     have been used for a step, are still there.
@@ -51,10 +57,13 @@ def accumulated(evidence: Evidence) -> Iterator[Found]:
     ## References
     PyTorch documentation, `torch.optim.Optimizer.zero_grad`.
     """
-    step = evidence.once(completed)
+    step = completed(evidence)
     for before, after in zip(step.calls, step.calls[1:], strict=False):
         kept = sorted(after.held & before.stepped & before.reached)
-        if kept:
+        value = HELD(len(kept) / max(len(after.reached), 1), "train_step")
+        if not kept:
+            yield value
+        else:
             yield Found(
                 "error",
                 kept[0],
@@ -63,12 +72,13 @@ def accumulated(evidence: Evidence) -> Iterator[Found]:
                 expected="gradients that are zero or None",
                 message="nothing zeroes the gradients: each step goes along the sum of all gradients so far",
                 fix=evidence.fix("call optimizer.zero_grad() before backward()", []),
+                value=value,
             )
             return
 
 
-@rule("OPT808", "no-step", "error", explains=("OPT805", "OPT806", "OPT813"))
-def idle(evidence: Evidence) -> Iterator[Found]:
+@rule("OPT808", "error", explains=("OPT805", "OPT813"), no_number="the parameters change, or they do not")
+def no_step(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Runs `train_step` and looks whether it completes and whether any parameter of the model has changed; if not, says
     which link is missing: the backward pass, the gradient at the time of the step, or the step.
@@ -109,7 +119,7 @@ def idle(evidence: Evidence) -> Iterator[Found]:
     ## References
     PyTorch documentation, `torch.optim`, *Taking an optimization step*.
     """
-    step = evidence.once(own)
+    step = own(evidence)
     if step.error:
         yield Found(
             "error",
@@ -124,7 +134,7 @@ def idle(evidence: Evidence) -> Iterator[Found]:
         return
     if step.optimizers and all(float(g["lr"]) == 0 and scheduled(o) for o in step.optimizers for g in o.param_groups):
         raise NotMeasured("the learning rate is 0 at present, by a schedule")
-    members = evidence.once(held) if step.optimizers else set[int]()
+    members = held(evidence) if step.optimizers else set[int]()
     missing, fix = _missing_link(step, any(id(p) in members for p in evidence.trainable.values()))
     yield Found(
         "error",
@@ -167,8 +177,8 @@ def _remedy(error: str) -> str:
     return "repair the exception"
 
 
-@rule("OPT815", "non-finite-step", "error", explains=("OPT804", "OPT806", "OPT813", "TRN"))
-def non_finite(evidence: Evidence) -> Iterator[Found]:
+@rule("OPT815", "error", explains=("OPT804", "OPT813"), no_number="numbers are finite, or they are not")
+def non_finite_step(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks for NaN and infinity in what `train_step` returns, and in the parameters after a step.
 
@@ -209,7 +219,7 @@ def non_finite(evidence: Evidence) -> Iterator[Found]:
     IEEE 754-2019, section 7.
     """
     if evidence.train_step is not None:
-        step = evidence.once(completed)
+        step = completed(evidence)
         losses = [call.loss for call in step.calls if call.loss is not None]
         if step.broken or not all(isfinite(loss) for loss in losses):
             shown = ", ".join(f"{loss:.4g}" for loss in losses)
@@ -222,7 +232,7 @@ def non_finite(evidence: Evidence) -> Iterator[Found]:
                 fix=evidence.fix("lower the learning rate; look for divisions and logarithms at 0 in the loss", []),
             )
             return
-    broken = [name for name, move in evidence.once(virtual).moves.items() if not move.finite]
+    broken = [name for name, move in virtual(evidence).moves.items() if not move.finite]
     if broken and all(bool(g.to_dense().isfinite().all()) for g in evidence.gradients.values()):
         yield Found(
             "error",

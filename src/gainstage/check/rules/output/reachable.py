@@ -7,25 +7,23 @@ import torch
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.limits import DEAD_SAMPLES, FLOOR
 from gainstage.check.facts.losses import Comparison, comparisons
-from gainstage.check.facts.outputs import EFFECTS, PROBABILITY
+from gainstage.check.facts.outputs import PROBABILITY
 from gainstage.check.facts.reach import Reach, reach
-from gainstage.check.findings import Fix, Found, Severity
+from gainstage.check.findings import Fix, Found, Severity, Value
+from gainstage.check.quantity import Limit, Quantity
 from gainstage.check.rules.output.twice import best_logits
-from gainstage.check.thresholds import (
-    DEAD_SAMPLES,
-    FLOOR_ERROR,
-    FLOOR_NOTE,
-    FLOOR_WARNING,
-    UNREACHABLE_ERROR,
-    UNREACHABLE_WARNING,
+
+MISSED = Quantity(
+    "share of the targets' variance that no output within the bounds can explain",
+    warning=Limit(0.02, "Noise around a bound is less."),
+    error=Limit(0.3, "Standardized targets: 0.5 behind a ReLU, 0.58 behind a sigmoid, 0.15 behind a tanh."),
 )
 
-_SYMPTOMS = ("OUT501", "DAT603", "FWD204", "FWD201", "BWD301", "BWD303", *EFFECTS)
 
-
-@rule("OUT505", "unreachable-targets", "error", explains=_SYMPTOMS)
-def unreachable(evidence: Evidence) -> Iterator[Found]:
+@rule("OUT505", "error", explains=("DAT603", "OPT808"))
+def unreachable_targets(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Finds the values that the output can take at all (0 to 1 behind a sigmoid, 0 and more behind a ReLU, ...) by
     evaluating its last activations on a wide grid, and compares them with the targets. For a regression it measures
@@ -57,7 +55,7 @@ def unreachable(evidence: Evidence) -> Iterator[Found]:
     Goodfellow, Bengio, Courville, *Deep Learning*, 2016, section 6.2.2, "Output Units".
     """
     seen = False
-    for comparison in evidence.once(comparisons):
+    for comparison in comparisons(evidence):
         if comparison.call.op in ("nll_loss", "binary_cross_entropy"):
             continue
         seen = True
@@ -72,17 +70,19 @@ def unreachable(evidence: Evidence) -> Iterator[Found]:
         raise NotMeasured("the loss compares neither numbers nor logits")
 
 
-def _numbers(evidence: Evidence, comparison: Comparison, bounds: Reach) -> Iterator[Found]:
+def _numbers(evidence: Evidence, comparison: Comparison, bounds: Reach) -> Iterator[Found | Value]:
     target = comparison.target
     variance = float(target.var(correction=0)) if target.numel() > 1 else 0.0
     scale = variance if variance > 0 else float(target.square().mean())
     missed = target - target.clamp(bounds.low, bounds.high)
     lost = float(missed.square().mean()) / scale if scale > 0 else 0.0
-    if not lost > UNREACHABLE_WARNING:
+    value = MISSED(lost, evidence.tape.sites[bounds.site].name)
+    if not lost > MISSED.warning:
+        yield value
         return
     beyond = float((missed != 0).double().mean())
     yield Found(
-        "error" if lost > UNREACHABLE_ERROR else "warning",
+        "error" if lost > MISSED.error else "warning",
         evidence.tape.sites[bounds.site].name,
         measured=f"{beyond:.0%} of the targets, {_span(float(target.min()), float(target.max()))}, lie beyond the "
         f"output's {_span(bounds.low, bounds.high)}: at least {min(lost, 1.0):.0%} of their variance is missed"
@@ -93,10 +93,11 @@ def _numbers(evidence: Evidence, comparison: Comparison, bounds: Reach) -> Itera
             f"remove the {bounds.op} at the output, or bring the targets into {_span(bounds.low, bounds.high)} "
             "and scale predictions back"
         ),
+        value=value,
     )
 
 
-def _logits(evidence: Evidence, comparison: Comparison, bounds: Reach) -> Iterator[Found]:
+def _logits(evidence: Evidence, comparison: Comparison, bounds: Reach) -> Iterator[Found | Value]:
     if bounds.op in PROBABILITY | {"log_softmax", "softmax"} or comparison.classes < 2:
         return  # a second softmax or sigmoid has a rule of its own
     if comparison.labels is not None and not comparison.labels.numel():
@@ -105,8 +106,8 @@ def _logits(evidence: Evidence, comparison: Comparison, bounds: Reach) -> Iterat
     floor = comparison.call.again(best_logits(comparison, bounds.low, bounds.high))
     ratio = floor / guess if guess > 0 else 0.0
     name = evidence.tape.sites[bounds.site].name
-    if ratio > FLOOR_NOTE:
-        severity: Severity = "error" if ratio > FLOOR_ERROR else "warning" if ratio > FLOOR_WARNING else "note"
+    if ratio > FLOOR.note:
+        severity: Severity = "error" if ratio > FLOOR.error else "warning" if ratio > FLOOR.warning else "note"
         yield Found(
             severity,
             name,
@@ -114,12 +115,15 @@ def _logits(evidence: Evidence, comparison: Comparison, bounds: Reach) -> Iterat
             expected=f"unbounded logits; guessing gives {guess:.3g}",
             message=f"{bounds.op} in front of the loss keeps the model from being sure of any answer",
             fix=Fix(f"remove the {bounds.op} at the output: the loss takes raw numbers"),
+            value=FLOOR(ratio),
         )
     elif bounds.low == 0 and bounds.high == inf and comparison.kind == "classes":
         yield from _rectified(comparison, name, bounds.op)
+    else:
+        yield FLOOR(ratio, name)
 
 
-def _rectified(comparison: Comparison, name: str, op: str) -> Iterator[Found]:
+def _rectified(comparison: Comparison, name: str, op: str) -> Iterator[Found | Value]:
     """Logits behind a ReLU: classes whose logit is 0 for every sample get no gradient."""
     logits = comparison.call.prediction
     rows = logits.movedim(1, -1).reshape(-1, logits.shape[1]) if logits.dim() > 1 else logits[None]
@@ -141,8 +145,10 @@ def _span(low: float, high: float) -> str:
     return f"{low:.3g} to {high:.3g}" if high < inf else f"{low:.3g} and more"
 
 
-@rule("OUT506", "targets-no-probabilities", "error", explains=("OUT501", *EFFECTS))
-def no_probabilities(evidence: Evidence) -> Iterator[Found]:
+@rule(
+    "OUT506", "error", explains=("OPT808", "OPT815", "OUT501"), no_number="targets are probabilities, or they are not"
+)
+def targets_no_probabilities(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Looks whether the targets of `binary_cross_entropy_with_logits` lie between 0 and 1, and whether the rows of
     floating point targets of `cross_entropy` have the sum 1.
@@ -172,7 +178,7 @@ def no_probabilities(evidence: Evidence) -> Iterator[Found]:
     """
     judged = [
         c
-        for c in evidence.once(comparisons)
+        for c in comparisons(evidence)
         if c.kind == "binary" or (c.call.op == "cross_entropy" and c.call.target.is_floating_point())
     ]
     if not judged:

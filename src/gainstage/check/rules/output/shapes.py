@@ -8,16 +8,15 @@ import torch
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.losses import Comparison, comparisons
-from gainstage.check.facts.outputs import EFFECTS
 from gainstage.check.facts.targets import looks_like_classes, one_hot
-from gainstage.check.findings import Fix, Found
-from gainstage.check.thresholds import UNSEEN_CHANCE
+from gainstage.check.findings import Fix, Found, Value
+from gainstage.check.quantity import Limit, Quantity
 
 _REARRANGED = frozenset({"reshape", "view", "flatten", "contiguous", "clone", "float", "to", "detach", "unflatten"})
 
 
-@rule("OUT507", "broadcast-target", "error", explains=("OUT501", "OUT505", "DAT603", *EFFECTS))
-def broadcast(evidence: Evidence) -> Iterator[Found]:
+@rule("OUT507", "error", explains=("OUT505",), no_number="two shapes go together, or they do not")
+def broadcast_target(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Compares the shapes of prediction and target where the loss would broadcast them: `[N, 1]` against `[N]` gives
     `[N, N]`.
@@ -46,7 +45,7 @@ def broadcast(evidence: Evidence) -> Iterator[Found]:
     PyTorch, warning of `mse_loss`: "Using a target size that is different to the input size [...] will likely lead to
     incorrect results due to broadcasting".
     """
-    judged = [c for c in evidence.once(comparisons) if c.kind == "numbers"]
+    judged = [c for c in comparisons(evidence) if c.kind == "numbers"]
     if not judged:
         raise NotMeasured("the loss compares no numbers that could be broadcast")
     for comparison in judged:
@@ -83,8 +82,8 @@ def _unsqueezed(evidence: Evidence, comparison: Comparison) -> bool:
     return any(site.path == "(loss)" and site.op in ("getitem", "unsqueeze", "view", "reshape") for site in sites)
 
 
-@rule("OUT510", "classes-as-numbers", "error", explains=("OUT501", "OUT505", "OUT507", "DAT603", *EFFECTS))
-def classes_as_numbers(evidence: Evidence) -> Iterator[Found]:
+@rule("OUT510", "error", explains=("OUT507",), no_number="targets are numbers of classes, or they are not")
+def classes_as_numbers(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks whether a squared or absolute error is taken against class numbers (0, 1, 2, ...).
 
@@ -111,7 +110,7 @@ def classes_as_numbers(evidence: Evidence) -> Iterator[Found]:
     ## References
     Bishop, *Pattern Recognition and Machine Learning*, 2006, section 4.1.3.
     """
-    for comparison in evidence.once(comparisons):
+    for comparison in comparisons(evidence):
         if comparison.kind != "numbers":
             continue
         ours, theirs = tuple(comparison.call.prediction.shape), tuple(comparison.call.target.shape)
@@ -148,8 +147,14 @@ def classes_as_numbers(evidence: Evidence) -> Iterator[Found]:
         )
 
 
-@rule("OUT511", "unused-outputs", "note")
-def unused(evidence: Evidence) -> Iterator[Found]:
+UNSEEN = Quantity(
+    "probability that the labels leave out all of the last classes by chance",
+    note=Limit(1e-6, "One batch in a million looks so by chance."),
+)
+
+
+@rule("OUT511", "note")
+def unused_outputs(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Compares the number of outputs with the largest label that occurs in the batch, where each sample has one label.
 
@@ -173,7 +178,7 @@ def unused(evidence: Evidence) -> Iterator[Found]:
     ## References
     Humbatova et al., *Taxonomy of Real Faults in Deep Learning Systems*, ICSE 2020.
     """
-    judged = [c for c in evidence.once(comparisons) if c.labels is not None and c.call.target.dim() == 1]
+    judged = [c for c in comparisons(evidence) if c.labels is not None and c.call.target.dim() == 1]
     judged = [c for c in judged if c.call.target.shape[0] == evidence.tape.batch and c.classes > 1]
     if not judged:
         raise NotMeasured("no cross-entropy with one label a sample")
@@ -183,7 +188,9 @@ def unused(evidence: Evidence) -> Iterator[Found]:
         if not labels.numel():
             continue
         named = int(labels.max()) + 1
-        if named < 2 or (named / comparison.classes) ** labels.numel() > UNSEEN_CHANCE:
+        value = UNSEEN((named / comparison.classes) ** labels.numel(), comparison.site.name)
+        if named < 2 or value.number > UNSEEN.note:
+            yield value
             continue
         yield Found(
             "note",
@@ -192,11 +199,12 @@ def unused(evidence: Evidence) -> Iterator[Found]:
             expected=f"{named} outputs",
             message="the last outputs are named by no label of this batch",
             fix=Fix(f"give the last layer {named} outputs, if these are all classes"),
+            value=value,
         )
 
 
-@rule("OUT512", "scrambled-classes", "error", explains=("OUT501", "DAT607", *EFFECTS))
-def scrambled(evidence: Evidence) -> Iterator[Found]:
+@rule("OUT512", "error", explains=("DAT607",), no_number="a view keeps each row's classes together, or it does not")
+def scrambled_classes(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks for logits `[N, C, H, W]` or `[N, C, T]` that are flattened to `[-1, C]` without moving the class axis last.
 
@@ -224,7 +232,7 @@ def scrambled(evidence: Evidence) -> Iterator[Found]:
     ## References
     PyTorch documentation of `CrossEntropyLoss`: input of shape (N, C, d1, d2, ...) needs no flattening.
     """
-    judged = [c for c in evidence.once(comparisons) if c.kind == "classes"]
+    judged = [c for c in comparisons(evidence) if c.kind == "classes"]
     if not judged:
         raise NotMeasured("the loss is no cross-entropy")
     for comparison in judged:

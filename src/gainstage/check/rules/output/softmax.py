@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.losses import comparisons
-from gainstage.check.facts.outputs import EFFECTS, SOFTMAX, at_output, softmax_axis
+from gainstage.check.facts.outputs import SOFTMAX, at_output, softmax_axis
 from gainstage.check.findings import Fix, Found
 
-_SYMPTOMS = ("OUT5", "FWD201", "FWD202", "BWD", "DAT606", "DAT607", *EFFECTS)
 
-
-@rule("OUT502", "softmax-over-one", "error", explains=_SYMPTOMS)
-def over_one(evidence: Evidence) -> Iterator[Found]:
+@rule("OUT502", "error", explains=("OUT509", "OUT511"), no_number="a softmax has one unit, or it has more")
+def softmax_over_one(evidence: Evidence) -> Iterator[Found]:
     r"""## What it does
     Looks for a softmax at the output, or inside a cross-entropy, that chooses among one class.
 
@@ -51,7 +49,7 @@ def over_one(evidence: Evidence) -> Iterator[Found]:
         if site.shape[softmax_axis(site)] == 1:
             yield _found(site.name, f"the output is {'1' if site.op == 'softmax' else '0'} for every input")
     try:
-        compared = evidence.once(comparisons)
+        compared = comparisons(evidence)
     except NotMeasured:
         compared = []
     for comparison in compared:
@@ -76,8 +74,13 @@ def _found(where: str, measured: str) -> Found:
     )
 
 
-@rule("OUT509", "softmax-over-samples", "error", explains=_SYMPTOMS)
-def over_samples(evidence: Evidence) -> Iterator[Found]:
+@rule(
+    "OUT509",
+    "error",
+    explains=("DAT606", "DAT607", "OUT503", "OUT504", "OUT510"),
+    no_number="a softmax runs over the samples, or it does not",
+)
+def softmax_over_samples(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Looks for a softmax at the output that sums over the samples of the batch instead of over the classes.
 

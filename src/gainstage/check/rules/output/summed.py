@@ -4,14 +4,16 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.limits import PLAIN_STEP
 from gainstage.check.facts.losses import Comparison, comparisons, plain_step
-from gainstage.check.facts.outputs import EFFECTS
 from gainstage.check.findings import Fix, Found
-from gainstage.check.thresholds import SUMMED_RATIO
+from gainstage.check.quantity import Limit, Quantity
+
+TERMS = Quantity("terms that the loss adds up", note=Limit(1.0, "A mean does not grow with their number."))
 
 
-@rule("OUT508", "summed-loss", "note", explains=EFFECTS)
-def summed(evidence: Evidence) -> Iterator[Found]:
+@rule("OUT508", "note", explains=("OPT808", "OPT815"))
+def summed_loss(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Finds losses with `reduction="sum"`. Where the optimizer is plain SGD it measures the first step, learning rate
     times the norm of the gradient over the norm of the weight, with the sum and with the mean.
@@ -40,7 +42,7 @@ def summed(evidence: Evidence) -> Iterator[Found]:
     ## References
     Goyal et al., *Accurate, Large Minibatch SGD*, 2017, section 3: "a common mistake" about gradient scaling.
     """
-    for comparison in evidence.once(comparisons):
+    for comparison in comparisons(evidence):
         if (
             comparison.call.options.get("reduction") != "sum"
             and comparison.call.options.get("size_average") is not False
@@ -50,7 +52,7 @@ def summed(evidence: Evidence) -> Iterator[Found]:
         if terms < 2:
             continue
         ratio, name = plain_step(evidence)
-        harmful = ratio > SUMMED_RATIO and ratio / terms <= SUMMED_RATIO
+        harmful = ratio > PLAIN_STEP.warning and ratio / terms <= PLAIN_STEP.warning
         yield Found(
             "warning" if harmful else "note",
             comparison.site.name,
@@ -59,6 +61,7 @@ def summed(evidence: Evidence) -> Iterator[Found]:
             expected="the mean" + (f", with which it is {ratio / terms:.2g}" if ratio == ratio else ""),
             message="the gradient, and with plain SGD the step, grows with the number of samples",
             fix=Fix(f'use reduction="mean", or divide the learning rate by {terms}'),
+            value=PLAIN_STEP(ratio) if harmful else TERMS(terms),
         )
 
 

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.losses import comparisons, swapped_comparisons
-from gainstage.check.facts.outputs import EFFECTS
 from gainstage.check.findings import Fix, Found
 
 
-@rule("OUT513", "swapped-arguments", "error", explains=("OUT501", "FWD206", "BWD", *EFFECTS))
-def swapped(evidence: Evidence) -> Iterator[Found]:
+@rule("OUT513", "error", explains=("FWD206",), no_number="the target comes first, or it does not")
+def swapped_arguments(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Looks for a binary cross-entropy whose first argument is the target and whose second the model's output.
 
@@ -42,7 +41,7 @@ def swapped(evidence: Evidence) -> Iterator[Found]:
     """
     found = swapped_comparisons(evidence)
     if not found:
-        evidence.once(comparisons)
+        comparisons(evidence)
     for comparison in found:
         yield Found(
             "error",

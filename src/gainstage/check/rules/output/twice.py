@@ -6,9 +6,9 @@ import torch
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.limits import FLOOR
 from gainstage.check.facts.losses import Comparison, comparisons, heard_loss
 from gainstage.check.facts.outputs import (
-    EFFECTS,
     PROBABILITY,
     ROUNDING,
     SOFTMAX,
@@ -18,8 +18,7 @@ from gainstage.check.facts.outputs import (
 )
 from gainstage.check.facts.reach import reach
 from gainstage.check.findings import Fix, Found, Severity
-from gainstage.check.thresholds import FLOOR_ERROR
-from gainstage.signal import Ref, Site
+from gainstage.signal import Ref, Site, ops
 
 _WITH_LOGITS = {
     "cross_entropy": "nn.CrossEntropyLoss() applies log_softmax itself",
@@ -27,8 +26,8 @@ _WITH_LOGITS = {
 }
 
 
-@rule("OUT503", "double-softmax", "warning", explains=("OUT501", "OUT505", "FWD201", "BWD301", "BWD303", *EFFECTS))
-def double(evidence: Evidence) -> Iterator[Found]:
+@rule("OUT503", "warning", explains=("OUT505",))
+def double_softmax(evidence: Evidence) -> Iterator[Found]:
     r"""## What it does
     Looks whether `cross_entropy` is given probabilities instead of logits (by their values: not negative, with the
     sum 1), `binary_cross_entropy_with_logits` the output of a sigmoid, or one softmax the output of another.
@@ -55,7 +54,7 @@ def double(evidence: Evidence) -> Iterator[Found]:
     PyTorch documentation of `CrossEntropyLoss`: "The input is expected to contain the unnormalized logits".
     """
     try:
-        compared = [c for c in evidence.once(comparisons) if c.call.op in _WITH_LOGITS]
+        compared = [c for c in comparisons(evidence) if c.call.op in _WITH_LOGITS]
     except NotMeasured:
         compared = []
     chains = [(first, site) for site in evidence.tape.sites if (first := _softmax_behind(evidence, site)) is not None]
@@ -98,7 +97,7 @@ def _probable(comparison: Comparison, low: float, high: float, op: str) -> bool:
 def _twice(comparison: Comparison, name: str) -> Found:
     best = best_logits(comparison, 0.0, 1.0)
     floor, guess = comparison.call.again(best), comparison.guess
-    severity: Severity = "error" if guess > 0 and floor > FLOOR_ERROR * guess else "warning"
+    severity: Severity = "error" if guess > 0 and floor > FLOOR.error * guess else "warning"
     return Found(
         severity,
         name,
@@ -107,6 +106,7 @@ def _twice(comparison: Comparison, name: str) -> Found:
         message=f"{_WITH_LOGITS[comparison.call.op]}, and probabilities are no logits: the smallest loss stays high "
         "and the gradient small",
         fix=Fix("remove the softmax or sigmoid at the end of the model, and apply it only to read off probabilities"),
+        value=FLOOR(floor / guess) if guess > 0 else None,
     )
 
 
@@ -130,8 +130,8 @@ def _softmax_behind(evidence: Evidence, site: Site) -> Site | None:
     return first if first.op == "softmax" and first.index not in evidence.graph.constant else None
 
 
-@rule("OUT504", "no-log-probabilities", "error", explains=("OUT501", "FWD206", "BWD303", "BWD304", *EFFECTS))
-def log_probabilities(evidence: Evidence) -> Iterator[Found]:
+@rule("OUT504", "error", explains=("FWD206",), no_number="numbers are logarithms of probabilities, or they are not")
+def no_log_probabilities(evidence: Evidence) -> Iterator[Found]:
     r"""## What it does
     Looks whether the numbers that `nll_loss` and `kl_div` are given are logarithms of probabilities: whether their
     exponentials have the sum 1. Looks for a logarithm of `log_softmax` or `logsigmoid`, and for numbers beyond 0 and 1
@@ -188,7 +188,7 @@ def log_probabilities(evidence: Evidence) -> Iterator[Found]:
         axes = [1 if values.dim() > 1 else 0] if call.op == "nll_loss" else range(values.dim())
         if call.number >= len(sites) or not values.numel() or not bool(values.isfinite().all()):
             continue
-        given = sites[call.number].argument(0, "input")
+        given = ops.argument(sites[call.number], "input")
         if not isinstance(given, Ref) or any(are_log_probabilities(values, axis) for axis in axes):
             continue
         if call.op == "kl_div" and are_log_probabilities(values.flatten(), 0):
@@ -231,14 +231,14 @@ def _clipped(evidence: Evidence) -> Iterator[tuple[int, int]]:
     """Sites in the loss that clip what the model computes to 0 and 1 in front of a logarithm, with what they clip."""
     graph, sites = evidence.graph, evidence.tape.sites
     for site in sites:
-        if site.kind != "loss" or site.op not in ("clip", "clamp") or site.index in graph.constant:
+        if site.kind != "loss" or ops.of(site).name != "clamp" or site.index in graph.constant:
             continue
-        low, high = site.argument(1, "min"), site.argument(2, "max")
+        low, high = ops.argument(site, "min"), ops.argument(site, "max")
         numbers = isinstance(low, float | int) and isinstance(high, float | int)
         if not numbers or not (0 <= low < 0.1 and 0.9 < high <= 1):
             continue
         read = [sites[after].op for after in graph.consumers[site.index]]
-        turned = [a for a in graph.consumers[site.index] if sites[a].op in ("sub", "rsub")]
+        turned = [a for a in graph.consumers[site.index] if ops.of(sites[a]).name == "sub"]
         read += [sites[after].op for index in turned for after in graph.consumers[index]]
         before = [evidence.made_by(ref.site) for ref in graph.data(site.index)]
         if {"log", "binary_cross_entropy"} & set(read) and before and sites[before[0]].forward is not None:
@@ -247,5 +247,5 @@ def _clipped(evidence: Evidence) -> Iterator[tuple[int, int]]:
 
 def _log_behind(evidence: Evidence, site: Site) -> str:
     first = evidence.tape.sites[evidence.graph.source(site.inputs[0])] if site.inputs else site
-    negative = first.op in ("log_softmax", "log_sigmoid")
+    negative = ops.of(first).high == 0
     return first.name if negative and first.index not in evidence.graph.constant else ""
