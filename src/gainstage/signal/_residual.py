@@ -103,8 +103,8 @@ def _last(graph: Graph, branch: Ref) -> tuple[int | None, bool, float]:
             return None, scaled, factor
         if index in graph.weights or op.kind == "norm":
             return index, scaled, factor
-        learned = op.kind == "product" and len(reads) == 1 and len(site.inputs) == 2
         fixed = graph.sums.factor(index, reads[0].site) if len(reads) == 1 else None
+        learned = op.kind == "product" and len(reads) == 1 and len(site.inputs) == 2 and fixed is None
         if not reads or not (graph.transparent(index) or learned or fixed):
             return None, scaled, factor
         scaled, factor = scaled or learned, factor * (fixed or 1.0)

@@ -85,13 +85,34 @@ class Sums:
             return None
         if op.kind == "rearrange":
             return {site.inputs[0]: 1.0} if self.sites[site.inputs[0].site].shape == site.shape else None
-        if site.function is None or (op.kind == "product" and len(site.inputs) != 1):
+        if op.kind == "product" and len(site.inputs) == 2:
+            return self._measured(site)
+        if site.function is None:
             return None
         reads = list(dict.fromkeys(self._operands(site)))
         shapes = [self.sites[ref.site].shape for ref in reads]
         if site.shape not in shapes or any(ref.site in self.constant for ref in reads) or not _all_real(self, reads):
             return None
         return self._solve(site, reads)
+
+    def _measured(self, site: Site) -> Terms | None:
+        """A signal times one number that stands in a tensor: the tape keeps no values, so levels tell which."""
+        data, numbers = ([r for r in site.inputs if (r.site in self.constant) == fixed] for fixed in (False, True))
+        if len(data) != 1 or not self._is_number(numbers[0].site):
+            return None
+        before, after = self.sites[data[0].site], site.forward
+        while before.forward is None and before.kind == "view":
+            before = self.sites[before.inputs[0].site]
+        if after is None or before.forward is None:
+            return None
+        ratio = after.mean_square / before.forward.mean_square if before.forward.mean_square > 0 else 0.0
+        return {data[0]: ratio**0.5} if 0 < ratio < float("inf") else None
+
+    def _is_number(self, index: int) -> bool:
+        """Whether a constant is one number, and not learned."""
+        site = self.sites[index]
+        one = torch.Size(site.shape).numel() == 1 and site.kind != "parameter"
+        return one and all(self._is_number(ref.site) for ref in site.inputs)
 
     def _operands(self, site: Site) -> Iterator[Ref]:
         """What a site reads, through tensors that are only put together to be added up; fixed factors left out."""
@@ -133,7 +154,8 @@ class Sums:
         except Exception:  # foreign functions refuse small tensors in many ways
             return None
         matrix, answer = torch.stack([torch.cat(column) for column in columns], 1), torch.cat(answers).double()
-        factors = torch.linalg.lstsq(matrix, answer[:, None]).solution[:, 0]
+        solved = torch.linalg.lstsq(matrix, answer[:, None]).solution[:, 0]
+        factors = solved.new_tensor([float(f"{factor:.9g}") for factor in solved.tolist()])  # LAPACK's last bits vary
         if not torch.allclose(matrix @ factors, answer, rtol=0.0, atol=1e-5 * float(answer.abs().max())):
             return None
         return dict(zip(reads, factors.tolist(), strict=True))
