@@ -31,6 +31,8 @@ def gradients(
         arrived = ((name, p.grad) for name, p in named_parameters(model) if name in named)
     else:
         ends = [*named.values(), *further]
+        if not ends:
+            return {}
         found = foreign("the backward pass")(torch.autograd.grad)(total, ends, allow_unused=True)
         arrived = zip(named, found, strict=False)
     return {name: gradient for name, gradient in arrived if gradient is not None}
