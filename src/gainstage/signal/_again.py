@@ -19,7 +19,7 @@ def call_again(site: Site, value_of: Callable[[Ref], Tensor]) -> Tensor | None:
         try:
             with torch.no_grad():
                 first, second = (
-                    _drawn(seed, site.function, put(args, value_of), put(kwargs, value_of)) for seed in (0, 1)
+                    drawn(seed, site.function, put(args, value_of), put(kwargs, value_of)) for seed in (0, 1)
                 )
         except Exception:
             return None
@@ -51,7 +51,7 @@ def _quieter(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[tu
             yield args, {**kwargs, name: False}
 
 
-def _drawn(seed: int, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def drawn(seed: int, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """The function's answer under a random state of its own."""
     before = torch.default_generator.get_state()
     try:

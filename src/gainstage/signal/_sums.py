@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gainstage.signal import ops
-from gainstage.signal._again import put
+from gainstage.signal._again import drawn, put
 from gainstage.signal._tape import Ref, Site, Tape
 
 Terms = dict[Ref, float]
@@ -167,7 +167,7 @@ class Sums:
         if site.is_leaf:  # a fixed factor, whose numbers the tape does not keep
             return torch.ones(_small(site.shape), dtype=torch.float64, device="cpu")
         args, kwargs = (put(given, lambda inner: self._value(inner, values)) for given in (site.args, site.kwargs))
-        answer: Tensor = site.function(*args, **kwargs)
+        answer: Tensor = drawn(0, site.function, args, kwargs)
         return answer
 
 

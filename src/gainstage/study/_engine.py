@@ -138,8 +138,8 @@ def _started(trials: Sequence[Trial], data: Data) -> list[nn.Module]:
         if init == "lsuv":
             initialize(model, example, seed=trial.seed, scheme="orthogonal", calibrate=True)
         elif init is not None:
-            if init not in plans:
-                plans[init] = plan(model, example, scheme=init)
+            if init not in plans:  # of one start: what is measured of it must not differ from trial to trial
+                plans[init] = plan(build(arm, data, seed=0), example, scheme=init)
             plans[init].apply(model, seed=trial.seed)
         models.append(model)
     return models
