@@ -38,6 +38,7 @@ from gainstage.run._undisturbed import undisturbed as undisturbed
 from gainstage.run._whole import dense as dense
 from gainstage.run._whole import numbers as numbers
 from gainstage.run._whole import over_ranks as over_ranks
+from gainstage.run._whole import real as real
 from gainstage.run._whole import replicated_like as replicated_like
 from gainstage.run._whole import sharded_like as sharded_like
 from gainstage.run._whole import whole as whole

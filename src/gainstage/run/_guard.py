@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_WITH_SCALARS = {torch.ops.aten.mul.Scalar, torch.ops.aten.add.Scalar}
+_WITH_SCALARS = (torch.ops.aten.mul.Scalar, torch.ops.aten.add.Scalar)
 Unseen = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
 
 
@@ -29,16 +29,21 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.written: list[Tensor] = []
         self.unseen: Unseen | None = None
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # compiled parts run eagerly under a guard: nothing would trace it, and the wrapper costs
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if written := _written(func):
+        written, with_scalar = _facts(func)
+        if written:
             for position, name in written:
                 value = args[position] if position is not None and position < len(args) else kwargs.get(name)
                 for tensor in value if isinstance(value, list | tuple) else (value,):
                     if isinstance(tensor, Tensor):
                         self._before_write(tensor)
                         self.written.append(tensor)
-        if func in _WITH_SCALARS and args[0]._is_zerotensor():  # torch crashes under a mode (2.13: a hessian)
+        if with_scalar and args[0]._is_zerotensor():  # torch crashes under a mode (2.13: a hessian)
             args = torch.zeros_like(args[0]), *args[1:]
         with torch._C.DisableTorchFunction():  # what stands above has seen the call, or is told of it
             result = func(*args, **kwargs)
@@ -48,13 +53,14 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @cache
-def _written(func: torch._ops.OpOverload) -> tuple[tuple[int | None, str], ...]:
-    """Position (None for keyword only) and name of every argument that an operation writes to."""
+def _facts(func: torch._ops.OpOverload) -> tuple[tuple[tuple[int | None, str], ...], bool]:
+    """Position (None for keyword only) and name of every argument that an operation writes to; whether by a scalar."""
     schema = getattr(func, "_schema", None)
     if schema is None or not schema.is_mutable:
-        return ()
-    return tuple(
+        return (), func in _WITH_SCALARS
+    written = (
         (None if argument.kwarg_only else position, argument.name)
         for position, argument in enumerate(schema.arguments)
         if argument.alias_info is not None and argument.alias_info.is_write
     )
+    return tuple(written), False

@@ -26,6 +26,7 @@ _STATEFUL = (Optimizer, LRScheduler, ReduceLROnPlateau, torch.amp.GradScaler)
 _FOREIGN = frozenset({"torch", "numpy", "builtins", "gainstage", "torchvision", *sys.stdlib_module_names})
 _RUNTIME = ("torch._", "torch.cuda", "torch.distributed", "torch.multiprocessing", "torch.utils", "torch.profiler")
 _FIXED = (bool, int, float, complex, str, bytes, type, type(None), types.ModuleType, types.BuiltinFunctionType)
+_FIXED_TYPES = frozenset(_FIXED)
 
 Failures = list[tuple[str, BaseException]]
 
@@ -61,15 +62,15 @@ class State:
         self.scalers: list[torch.amp.GradScaler] = []
         self._memory = Memory()
         self._seen: dict[int, Any] = {}
-        self._undo: list[tuple[str, Callable[[], object]]] = []
+        self._undo: list[tuple[str, Callable[..., object], tuple[Any, ...]]] = []
 
     def restore(self) -> Failures:
         """Put everything back; what could not be, with the reason."""
         failed: Failures = []
         while self._undo:
-            what, put_back = self._undo[-1]
+            what, put, values = self._undo[-1]
             try:
-                put_back()
+                put(*values)
             except BaseException as error:
                 failed.append((what, error))
             self._undo.pop()
@@ -95,7 +96,7 @@ class State:
 
     def keep(self, thing: Any, depth: int = 0, owned: bool = False) -> None:
         """Remember `thing` and what it holds, unless that has been done; `owned` by a module or optimizer."""
-        if isinstance(thing, _FIXED) or id(thing) in self._seen or depth > _FARTHEST:
+        if id(thing) in self._seen or depth > _FARTHEST or isinstance(thing, _FIXED):
             return
         if isinstance(thing, Tensor):
             self._tensor(thing)
@@ -106,12 +107,12 @@ class State:
             self._seen |= {id(module): module for _, module in inner}
             for path, module in inner:
                 self._module(path, module, depth)
+        elif isinstance(thing, dict | MutableMapping):
+            self._mapping("a dictionary", thing, depth, owned)
         elif isinstance(thing, _STATEFUL):
             if isinstance(thing, torch.amp.GradScaler):
                 self.scalers.append(thing)
             self._mapping(type(thing).__name__, thing.__dict__, depth, owned=True)
-        elif isinstance(thing, MutableMapping):
-            self._mapping("a dictionary", thing, depth, owned)
         elif isinstance(thing, list | deque | set | bytearray):
             self._collection(thing, depth, owned)
         elif isinstance(thing, tuple):
@@ -135,10 +136,11 @@ class State:
 
     def _all(self, things: Iterable[Any], depth: int, owned: bool = False) -> None:
         for thing in things:
-            self.keep(thing, depth + 1, owned)
+            if type(thing) not in _FIXED_TYPES:  # most attributes of a module are
+                self.keep(thing, depth + 1, owned)
 
     def _later(self, what: str, put: Callable[..., object], *values: Any) -> None:
-        self._undo.append((what, functools.partial(put, *values)))
+        self._undo.append((what, put, values))
 
     def _tensor(self, tensor: Tensor) -> None:
         self._seen[id(tensor)] = form = Form(tensor)
@@ -173,7 +175,8 @@ class State:
     def _mapping(self, what: str, mapping: MutableMapping[Any, Any], depth: int, owned: bool) -> None:
         content = dict(mapping)
         self._later(what, refill, mapping, content)
-        self._all(content.values(), depth, owned)
+        if content:
+            self._all(content.values(), depth, owned)
 
     def _collection(self, items: Any, depth: int, owned: bool) -> None:
         content = list(items)
@@ -223,6 +226,8 @@ class State:
 
 def refill(mapping: MutableMapping[Any, Any], content: Mapping[Any, Any]) -> None:
     """Give a mapping its old content and order; what is as it was is not touched, which other threads may read."""
+    if not content and not mapping:  # of a module's many dictionaries of hooks most are
+        return
     for added in [key for key in mapping if key not in content]:
         del mapping[added]
     for key, value in content.items():

@@ -27,6 +27,12 @@ def numbers(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor
 
 
+def real(tensor: Tensor) -> Tensor:
+    """A tensor as float32 or float64, to measure it: a complex entry as two, low precision raised."""
+    tensor = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
 def sharded_like(tensor: Tensor, other: Any) -> Tensor:
     """A whole tensor, which every rank has, placed as `other` is; itself where `other` is no DTensor."""
     if not hasattr(other, "placements") or hasattr(tensor, "placements"):

@@ -32,10 +32,15 @@ def fused(x: Any, bits: Any, out: Any) -> None:
         for n in range(samples):
             row = x[n, start : start + width]
             row_bits = bits[n, start : start + width]
-            row_square, row_zeros = np.float32(0), np.int32(0)
-            for f in range(width):
-                row_square += row[f] * row[f]
-                over_samples[f] += row[f]
+            row_square, row_sum, row_zeros = np.float32(0), np.float32(0), np.int32(0)
+            if samples == 1:
+                for f in range(width):
+                    row_square += row[f] * row[f]
+                    row_sum += row[f]
+            else:
+                for f in range(width):
+                    row_square += row[f] * row[f]
+                    over_samples[f] += row[f]
             for f in range(width):
                 pattern = row_bits[f]
                 row_zeros += np.int32((pattern & _MAGNITUDE) == np.int32(0))
@@ -43,13 +48,16 @@ def fused(x: Any, bits: Any, out: Any) -> None:
                 low, high = min(low, ordered), max(high, ordered)
             square += row_square
             zeros += row_zeros
+            total += row_sum
+        if samples == 1:
+            continue
         block_sum, block_means = np.float32(0), np.float32(0)
         for f in range(width):
             block_sum += over_samples[f]
             block_means += over_samples[f] * over_samples[f]
         total += block_sum
         of_means += block_means
-    between = square - of_means / samples
+    between = square - of_means / samples if samples > 1 else 0.0
     if samples > 1 and not between > 1e-3 * square:
         between = _around_first(x)  # the difference has lost its digits
     out[0], out[1], out[2], out[3] = total, square, between, zeros

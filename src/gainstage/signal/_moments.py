@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from gainstage._memory import array_over
-from gainstage.run import whole
+from gainstage.run import real, whole
 
 Number = float | Tensor
 _SMALL = 1e-28  # mean squares within (_SMALL, 1 / _SMALL) lost nothing to the range of float32
@@ -79,11 +79,15 @@ def measure(x: Tensor, *, batch: int | None = None, op: str = "", unit_axis: int
     if x.is_nested:
         return measure(x.values(), op=op)
     x = _as_float(x)
-    axis = sample_axis(tuple(x.shape), batch)
+    with torch._C._DisableTorchDispatch():  # no mode hears of what is read here; `x` is a plain tensor by now
+        return _row(x, sample_axis(tuple(x.shape), batch), batch or 1, op, unit_axis)
+
+
+def _row(x: Tensor, axis: int | None, batch: int, op: str, unit_axis: int | None) -> Tensor:
     nan, count = float("nan"), x.numel()
     values: list[Number] = [0, nan, nan, nan, nan, nan, nan, nan, 0, nan, 0]
     if count:
-        samples = _flat(x)[None] if axis is None else x.movedim(axis, 0).reshape(batch or 1, -1)
+        samples = _flat(x)[None] if axis is None else x.movedim(axis, 0).reshape(batch, -1)
         total, square, between, zeros, low, high, nonfinite = _sums_of(samples)
         between = nan if axis is None else between / count
         saturated = _outside(x, *SATURATED[op]) if op in SATURATED else nan
@@ -128,13 +132,13 @@ def _as_float(x: Tensor) -> Tensor:
     x = whole(x)
     if x.layout is not torch.strided:
         x = x.to_dense()
-    if x.is_complex():
-        x = torch.view_as_real(x.resolve_conj())
-    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+    return real(x)
 
 
 def _flat(x: Tensor) -> Tensor:
     """All entries in memory order, where reductions are several times faster; a copy only if `x` has gaps."""
+    if x.is_contiguous():
+        return x.view(-1)
     return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True)).reshape(-1)
 
 

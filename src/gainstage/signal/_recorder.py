@@ -124,7 +124,12 @@ class Recorder(TorchFunctionMode):
     def _see(
         self, func: Any, op: str, args: Any, kwargs: Any, results: tuple[Tensor, ...], written: Tensor | None
     ) -> None:
-        results = tuple(r for r in results if isinstance(r, Tensor))
+        with torch._C.DisableTorchFunction():  # other modes hear of the model, and not of who looks at it
+            self._look(func, op, args, kwargs, tuple(r for r in results if isinstance(r, Tensor)), written)
+
+    def _look(
+        self, func: Any, op: str, args: Any, kwargs: Any, results: tuple[Tensor, ...], written: Tensor | None
+    ) -> None:
         reads = list(tensors_among((args, kwargs)))
         if not results or not reads or op in FACTORIES or (written is None and any(results[0] is t for t in reads)):
             return

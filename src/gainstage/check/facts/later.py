@@ -7,6 +7,7 @@ import torch
 from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
 from gainstage.check.probes import later
+from gainstage.run import real
 
 
 @fact
@@ -23,7 +24,7 @@ def ratio_later(evidence: Evidence) -> float:
 def gradient_norm_later(evidence: Evidence, name: str) -> float:
     """The norm of a parameter's gradient then; 0 where it has none."""
     gradient = _later(evidence)[1].get(name)
-    return 0.0 if gradient is None else float(torch.linalg.vector_norm(gradient.to_dense().float()))
+    return 0.0 if gradient is None else float(torch.linalg.vector_norm(real(gradient.to_dense())))
 
 
 @fact

@@ -1,5 +1,6 @@
 """Run a model with dropout switched off, also where it is a functional call."""
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,6 +17,11 @@ _OFF = {
     for suffix in ("", "_")
     if hasattr(room, name + suffix)
 }
+
+
+@lru_cache
+def _recurrent(func: Any) -> bool:
+    return ops.named(op_name(func)).kind == "recurrent"
 
 
 class Quiet(TorchFunctionMode):
@@ -40,8 +46,7 @@ class Quiet(TorchFunctionMode):
         if func is F.multi_head_attention_forward:  # its dropout is inside
             with self:
                 return unchecked(func)(*args, **kwargs)
-        recurrent = ops.named(op_name(func)).kind == "recurrent"
-        if recurrent and any(type(arg) is float and arg for arg in args):  # dropout between layers
+        if _recurrent(func) and any(type(arg) is float and arg for arg in args):  # dropout between layers
             self.used, args = True, tuple(0.0 if type(arg) is float else arg for arg in args)
         if func is F.scaled_dot_product_attention:
             if len(args) > 4 and args[4]:

@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -83,6 +84,13 @@ def listen(model: nn.Module, example: Any, *, target: Any, loss: Loss | None, se
     return Heard(None, ())
 
 
+@lru_cache
+def _known(func: Any) -> tuple[str, bool]:
+    """The name of a torch function, and whether it is a loss."""
+    op = op_name(func)
+    return op, ops.named(op).kind == "loss"
+
+
 class Ear(TorchFunctionMode):
     """Notes calls of loss functions anywhere, and differences that are squared in the loss."""
 
@@ -110,8 +118,7 @@ class Ear(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        op = op_name(func)
-        judges = ops.named(op).kind == "loss"
+        op, judges = _known(func)
         if judges and torch._C._current_graph_task_id() == -1:  # not where a checkpoint runs again
             self._note(func, op, args, kwargs)
             self.count[op] += 1

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import torch
@@ -10,8 +11,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.check.probes._quiet import Quiet
-from gainstage.run import Loss, call, foreign, named_parameters, objective, sharded_like, undisturbed, whole
+from gainstage.run import (
+    Loss,
+    call,
+    foreign,
+    named_parameters,
+    objective,
+    plainly,
+    real,
+    sharded_like,
+    undisturbed,
+    whole,
+)
 
+_AT_ONCE = 2**17  # entries of a parameter that are compared at a time, within the cache
 _EVALUATIONS = 4  # of the loss, in the one step of an optimizer that evaluates it itself (LBFGS: 20 by default)
 
 
@@ -149,24 +162,28 @@ def make_step(optimizer: Optimizer, closure: Any) -> None:
 
 @torch.no_grad()
 def _moves(keeper: undisturbed, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> dict[str, Move]:
-    """All moves, with one host synchronization."""
-    rows = []
+    moves = {}
     for name, parameter in parameters.items():
-        old, parameter = whole(keeper.before(parameter)), whole(parameter)
-        grad = gradients[name].to_dense()
-        change = _real(parameter) - _real(old)
-        asked = grad != 0
-        lost = (asked & (parameter == old)).sum() / asked.sum().clamp(min=1)
-        slope = (change * _real(grad)).sum()
-        norms = [torch.linalg.vector_norm(_real(old)), torch.linalg.vector_norm(change)]
-        rows.append(torch.stack([v.double().cpu() for v in (*norms, slope, lost, change.isfinite().all())]))
-    found = torch.stack(rows).tolist() if rows else []
-    return {
-        name: Move(weight, update, slope, lost, bool(finite))
-        for name, (weight, update, slope, lost, finite) in zip(parameters, found, strict=True)
-    }
+        old, now = whole(keeper.before(parameter)), whole(parameter)
+        with plainly():
+            moves[name] = move(old, now, gradients[name])
+    return moves
 
 
-def _real(tensor: Tensor) -> Tensor:
-    tensor = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+@torch.no_grad()
+def move(old: Tensor, now: Tensor, gradient: Tensor) -> Move:
+    """What lies between two states of a parameter, read piece by piece."""
+    old, now, gradient = (real(t.to_dense()).flatten() for t in (old, now, gradient))
+    rows = []
+    for w, v, g in zip(*(torch.split(t, _AT_ONCE) for t in (old, now, gradient.to(now.dtype))), strict=True):
+        change = v - w
+        lost = torch.count_nonzero(torch.logical_and(change == 0, g))
+        norms = torch.linalg.vector_norm(w), torch.linalg.vector_norm(change)
+        rows.append([*norms, torch.dot(change, g), lost, torch.count_nonzero(g)])
+    if not rows:
+        return Move(0.0, 0.0, 0.0, 0.0, True)
+    columns = [torch.stack(column).double() for column in zip(*rows, strict=True)]
+    weight, update, slope, lost, asked = torch.stack(
+        [torch.linalg.vector_norm(c) for c in columns[:2]] + [c.sum() for c in columns[2:]]
+    ).tolist()
+    return Move(weight, update, slope, lost / max(asked, 1), isfinite(update))

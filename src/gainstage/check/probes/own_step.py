@@ -12,7 +12,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from gainstage.run import abroad, dense, named_parameters, undisturbed
+from gainstage.check.probes.optimizer_step import move
+from gainstage.run import abroad, dense, named_parameters, plainly, real, undisturbed
 
 CALLS = 2  # the second shows what the first has left behind
 PATIENCE = 16  # calls until a step must have been made, for loops that accumulate gradients on purpose
@@ -151,10 +152,11 @@ class _Watch:
     def descent(self, keeper: undisturbed) -> tuple[float, float]:
         slope = size = 0.0
         for name, gradient in self.gradients.items():
-            change = (dense(self.named[name].detach()) - dense(keeper.before(self.named[name]))).float()
-            gradient = dense(gradient)
-            slope += float((change * gradient.float()).sum())
-            size += float(torch.linalg.vector_norm(change) * torch.linalg.vector_norm(gradient.float()))
+            old, now, gradient = (dense(t) for t in (keeper.before(self.named[name]), self.named[name], gradient))
+            with plainly():
+                made = move(old, now, gradient)
+            slope += made.slope
+            size += made.update * float(self.levels[name])
         self.gradients.clear()
         return slope, size
 
@@ -167,7 +169,7 @@ class _Watch:
     def _arrived(self, name: str, parameter: Tensor) -> None:
         assert parameter.grad is not None
         gradient = parameter.grad.detach().to_dense()
-        self.levels[name] = torch.linalg.vector_norm(gradient.float())
+        self.levels[name] = torch.linalg.vector_norm(real(gradient))
         if len(self.calls) == 1:
             self.gradients[name] = gradient.clone()
 
@@ -182,7 +184,7 @@ class _Watch:
         now.stepped |= used.keys()
         scale = next((s.get_scale() for s in keeper.scalers if s.is_enabled()), 1.0)
         now.arrived = _norm({n: self.levels[n] for n in used if n in self.levels}) / scale
-        now.used = _norm({n: torch.linalg.vector_norm(g.to_dense().float()) for n, g in used.items()})
+        now.used = _norm({n: torch.linalg.vector_norm(real(g.to_dense())) for n, g in used.items()})
 
     def _runs(self, module: nn.Module, inputs: Any) -> None:
         if module is self.model and torch.is_grad_enabled():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gainstage.check.probes._plain import floats
 from gainstage.check.probes._quiet import Quiet
-from gainstage.run import Loss, call, named_parameters, numbers, objective, sharded_like, undisturbed, whole
+from gainstage.run import Loss, call, named_parameters, numbers, objective, real, sharded_like, undisturbed, whole
 from gainstage.run import gradients as gradients_of
 
 STEP = 1e-3  # what sign descent, and Adam in its first step, moves every entry by at the usual learning rate
@@ -95,7 +95,7 @@ def negligible(gradients: Mapping[str, Tensor], names: set[str]) -> set[str]:
     """Those of the names whose gradient is missing, zero, or at most 1e-7 (float32's rounding) of the largest."""
     if not gradients:
         return set(names)
-    rms = [torch.linalg.vector_norm(g.to_dense().float()) / max(g.numel(), 1) ** 0.5 for g in gradients.values()]
+    rms = [torch.linalg.vector_norm(real(g.to_dense())) / max(g.numel(), 1) ** 0.5 for g in gradients.values()]
     levels = dict(zip(gradients, torch.stack([r.to(rms[0].device) for r in rms]).tolist(), strict=True))
     floor = 1e-7 * max((level for level in levels.values() if level == level), default=0.0)
     return {name for name in names if levels.get(name, 0.0) <= floor}

@@ -10,6 +10,7 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.facts.steps import optimizers, virtual
 from gainstage.check.findings import Found, Severity, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.run import real
 
 
 @rule("OPT810", "note", no_number="a weight decay is set on vectors, or it is not")
@@ -157,8 +158,10 @@ def _below(evidence: Evidence, held: dict[str, float]) -> tuple[float, float, fl
     """How many entries that are not 0 are below a tenth of eps, below eps, and are there at all."""
     rows = []
     for name, eps in held.items():
-        size = evidence.gradients[name].to_dense().abs()
-        rows.append(torch.stack([((size > 0) & (size < limit)).sum() for limit in (eps / 10, eps, torch.inf)]).cpu())
+        size = real(evidence.gradients[name].to_dense()).abs()
+        zeros = size.numel() - torch.count_nonzero(size)
+        counts = [torch.count_nonzero(size < limit) - zeros for limit in (eps / 10, eps, torch.inf)]
+        rows.append(torch.stack(counts).cpu())
     far, below, total = torch.stack(rows).sum(0).tolist()
     return far, below, total
 
