@@ -14,7 +14,7 @@ from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
 from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
-from gainstage.run import Loss, dense, named_parameters, numbers, tensors_in, whole
+from gainstage.run import Loss, dense, has_data, named_parameters, numbers, tensors_in, whole
 from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, branches
 
 
@@ -29,6 +29,7 @@ class Evidence:
         known: the facts that were asked for already (`check/_fact.py`).
         parameters: all of the model's, by name.
         trainable: those that require a gradient; without empty ones.
+        has_numbers: whether the parameters have values: none is on the meta device or fake.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Evidence:
         self.known: dict[Callable[..., Any], Any] = {}
         self.parameters = dict(named_parameters(model))
         self.trainable = {name: p for name, p in self.parameters.items() if p.requires_grad and p.numel()}
+        self.has_numbers = all(has_data(p) for p in self.parameters.values())
         observed, self.heard = one_pass(model, example, target=target, loss=loss, seed=seed)
         self.tape: Tape = observed.tape
         self.gradients = {n: numbers(whole(g)) for n, g in observed.gradients.items() if n in self.trainable}
@@ -110,8 +112,8 @@ class Evidence:
 
     def measured(self) -> None:
         """Raise `NotMeasured` where the pass has no numbers."""
-        if any(p.is_meta for p in self.model.parameters()):
-            raise NotMeasured("the model is on the meta device, where tensors have no values")
+        if not self.has_numbers:
+            raise NotMeasured("the model is on the meta device or fake, where tensors have no values")
 
     def made_by(self, index: int) -> int:
         """The site behind views that made this signal."""

@@ -8,9 +8,11 @@ from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from gainstage.errors import ForwardError
+from gainstage.run._bytes import has_data
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,9 +24,9 @@ _place: ContextVar[tuple[int, bool]] = ContextVar("_place", default=(0, False)) 
 def entry(function: Callable[P, R]) -> Callable[P, R]:
     """A function that people call: it makes its own tensors on the CPU, and is not ended by the model that it runs.
 
-    Default device and fake mode of the caller hold where the caller's code runs (`abroad`), and nowhere else. A model
-    that ends the program (`sys.exit`) ends with a `ForwardError`; Ctrl-C stays Ctrl-C. A model may call it again; a
-    second thread waits.
+    Default device and fake mode of the caller hold where the caller's code runs (`abroad`), and nowhere else; the fake
+    mode only where the model is fake too, as a real one has numbers to look at. A model that ends the program
+    (`sys.exit`) ends with a `ForwardError`; Ctrl-C stays Ctrl-C. A model may call it again; a second thread waits.
 
     Example:
         >>> make = entry(lambda: torch.zeros(2))
@@ -38,7 +40,7 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
         if _place.get()[1]:
             return function(*args, **kwargs)
         try:
-            with _home():
+            with _home(args[0] if args else kwargs.get("model")):
                 return function(*args, **kwargs)
         except (Exception, KeyboardInterrupt):
             raise
@@ -49,11 +51,12 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def _home() -> Iterator[None]:
+def _home(model: Any) -> Iterator[None]:
     device = torch.get_default_device()
     fake: Any = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
     usual = device.type == "cpu" and fake is None
-    token = _abroad.set(() if usual else (*([fake] if fake is not None else []), device))
+    pretends = fake is not None and not _has_numbers(model)
+    token = _abroad.set(() if usual else (*([fake] if pretends else []), device))
     try:
         with ONE_AT_A_TIME, ExitStack() as stack, _inside(ours=True):
             if not usual:
@@ -62,6 +65,11 @@ def _home() -> Iterator[None]:
             yield
     finally:
         _abroad.reset(token)
+
+
+def _has_numbers(model: Any) -> bool:
+    parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
+    return bool(parameters) and all(has_data(p) for p in parameters)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from gainstage._memory import array_over
-from gainstage.run import real, whole
+from gainstage.run import has_data, real, whole
 
 Number = float | Tensor
 _SMALL = 1e-28  # mean squares within (_SMALL, 1 / _SMALL) lost nothing to the range of float32
@@ -86,7 +86,7 @@ def measure(x: Tensor, *, batch: int | None = None, op: str = "", unit_axis: int
 def _row(x: Tensor, axis: int | None, batch: int, op: str, unit_axis: int | None) -> Tensor:
     nan, count = float("nan"), x.numel()
     values: list[Number] = [0, nan, nan, nan, nan, nan, nan, nan, 0, nan, 0]
-    if count:
+    if count and has_data(x):
         samples = _flat(x)[None] if axis is None else x.movedim(axis, 0).reshape(batch, -1)
         total, square, between, zeros, low, high, nonfinite = _sums_of(samples)
         between = nan if axis is None else between / count
