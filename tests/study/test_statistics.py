@@ -229,6 +229,10 @@ def test_seeds_needed_is_the_smallest_number_that_does(spread: float, ratio: flo
     assert n == 2 or not enough(n - 1)
 
 
+def test_seeds_needed_ends_where_no_number_would_do() -> None:
+    assert seeds_needed(0.005, 1e-270) == 2**60
+
+
 @pytest.mark.parametrize("effect", [0.3, 0.5, 1.0])
 def test_with_the_seeds_needed_four_of_five_studies_find_the_difference(effect: float) -> None:
     """The power that the noncentral t distribution gives is 0.80 to 0.83; and so in 4000 simulated studies.

@@ -5,6 +5,8 @@ import math
 from gainstage.study._errors import StudyError
 from gainstage.study._statistics import special
 
+_MOST = 2**60  # floats count no further
+
 
 def seeds_needed(spread: float, half_width: float, *, level: float = 0.95, power: float = 0.5) -> int:
     r"""How many seeds make the t interval of a mean difference this narrow.
@@ -21,7 +23,7 @@ def seeds_needed(spread: float, half_width: float, *, level: float = 0.95, power
         power: share of studies in which a difference of `half_width` is found, from 0.5 to below 1.
 
     Returns:
-        The number of seeds, 2 or more.
+        The number of seeds, 2 or more; 2^60 where it would be more than that.
 
     Raises:
         StudyError: the spread is negative or the half width not above 0.
@@ -39,6 +41,8 @@ def seeds_needed(spread: float, half_width: float, *, level: float = 0.95, power
 
     low, high = 1, 2  # `low` is too few, `high` is enough
     while not enough(high):
+        if high >= _MOST:
+            return _MOST
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
