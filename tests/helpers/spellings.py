@@ -611,7 +611,7 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "plan": ("by ndtr",),
     },
     "hardtanh": {
-        "plan": ("minimum of maximum", "where"),
+        "plan": ("minimum of maximum",),
     },
     "softplus": {
         "plan": ("logaddexp",),

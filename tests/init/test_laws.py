@@ -44,6 +44,7 @@ ALL = [
     GATES,
     init.blocks((init.he_normal(), init.zeros()), dim=1),
     init.he_normal().scaled(-0.5),
+    init.padded(init.normal(), 3),
 ]  # fmt: skip
 
 

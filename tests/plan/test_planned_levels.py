@@ -38,7 +38,7 @@ def levels(plan: gs.Plan, graph: Graph) -> Levels:
     found: Levels = {}
     for site, call in graph.weights.items():
         name, measured = graph.parameter_of(call.weight), graph.sites[site].forward
-        if name is not None and name in plan and name not in found and plan[name].level and measured is not None:
+        if name is not None and name in plan and name not in found and plan[name].level and measured and measured.count:
             found[name] = graph.units(call)[0], measured.mean_square / plan[name].level
     return found
 

@@ -82,6 +82,7 @@ from ._law import law as law
 from ._orthogonal import delta_orthogonal as delta_orthogonal
 from ._orthogonal import mirrored as mirrored
 from ._orthogonal import orthogonal as orthogonal
+from ._padded import padded as padded
 from ._patterns import dirac as dirac
 from ._patterns import identity as identity
 from ._patterns import sparse as sparse

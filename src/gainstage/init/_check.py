@@ -10,6 +10,7 @@ from ._fans import Fans
 from ._law import Law
 from ._law import law as law_named
 from ._numbers import LARGEST, shown
+from ._padded import Padded
 from ._reference import Recipe
 
 _PLAIN = (Tensor, nn.Parameter)
@@ -135,9 +136,8 @@ def _shares_addresses(axes: list[tuple[int, int]]) -> bool:
 
 def _recipe(law: Law, name: str) -> Recipe | None:
     """The numbers of a distribution: once the fans and factors are worked in, float32 must be able to hold them."""
-    if isinstance(law, Blocks):
-        for inner in law.laws:
-            _recipe(inner, name)
+    for inner in law.laws if isinstance(law, Blocks) else [law.inner] if isinstance(law, Padded) else []:
+        _recipe(inner, name)
     recipe = law.recipe()
     if recipe is not None and not max(map(abs, recipe.numbers[:2])) <= LARGEST:
         raise CannotFill(

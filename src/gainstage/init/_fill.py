@@ -15,6 +15,7 @@ from ._errors import CannotFill
 from ._fans import Fans
 from ._law import Law
 from ._numbers import shown, whole
+from ._padded import Padded
 from ._stream import Stream, bare_name
 from ._write import write_
 
@@ -186,6 +187,11 @@ def _fill_box(
     """Fill `target`, the box of the parameter of `shape` that starts at `offset`."""
     if isinstance(law, Blocks):
         _fill_blocks(target, law, fans, stream, shape, offset)
+        return
+    if isinstance(law, Padded):
+        _fill_box(target, law.inner, fans, stream, shape, offset)
+        if offset[0] <= law.row < offset[0] + len(target):
+            target[law.row - offset[0]].zero_()
         return
     recipe = law.concrete(shape, fans).recipe()
     if recipe is not None:

@@ -12,9 +12,10 @@ from gainstage.plan._chains import Chain, activation_function, calm_level, criti
 from gainstage.plan._context import Context
 from gainstage.plan._levels import Levels, Z, normal_mean
 from gainstage.plan._others import other_assignment
-from gainstage.signal import Branch, Graph, WeightCall, ops
+from gainstage.signal import Branch, Graph, Site, WeightCall, ops
 
 DEEP = 6  # weights in a row from which a structured start loses for no activation (benchmarks/chains.py)
+_FAINT = 1e-10  # a mean square below, or above its inverse, is no level of a signal
 _HEAD = 0.05  # mean square of the logits, as a share of ln C: adds 2.5 % to the expected initial loss
 
 
@@ -61,6 +62,7 @@ class _Auto:
     def choose(self, site: int, level: float) -> float:
         """Assign the weight of this site, which reads a signal of this level; the level that it writes."""
         call = self.graph.weights[site]
+        level = level if _FAINT < level < 1 / _FAINT else 1.0  # theory has lost it: what is measured decides
         name = self.graph.parameter_of(call.weight)
         if name is None or name in self.context.frozen:
             measured = self.graph.sites[site].forward
@@ -213,7 +215,11 @@ class _Auto:
             sum_of = f", and {len(together)} tables add up to it" if len(together) > 1 else ""
             reason = f"a look-up sums nothing: its entries have the level of the signal, 1{sum_of}"
         std = _rounded(std)
-        return Assignment(role, init.normal(0.0, std), reason, call.fans), std**2
+        law = init.normal(0.0, std)
+        row = ops.argument(graph.sites[site], "padding_idx")
+        if isinstance(row, int) and row >= 0:
+            law, reason = init.padded(law, row), f"{reason}; no gradient reaches the row of padding, which stays 0"
+        return Assignment(role, law, reason, call.fans), std**2
 
     def _is_tied(self, table: int) -> bool:
         name = self.graph.parameter_of(self.graph.weights[table].weight)
@@ -222,7 +228,7 @@ class _Auto:
     def _is_structured(self, chain: Chain) -> bool:
         calls = [self.graph.weights[site] for site in chain.sites]
         known = all(
-            c.family in ("linear", "matmul", "conv") and self._groups(s) == 1
+            c.family in ("linear", "matmul", "conv") and self._groups(s) == 1 and self._stays(s, c)
             for s, c in zip(chain.sites, calls, strict=True)
         )
         even = all(self.graph.units(call)[0] % 2 == 0 for call in calls[:-1])
@@ -237,6 +243,16 @@ class _Auto:
         """Whether each weight of the chain is a parameter of its own, free to take its part of the structure."""
         names = [self.graph.parameter_of(self.graph.weights[site].weight) for site in chain.sites]
         return None not in names and len(set(names)) == len(names) and not self.context.frozen.intersection(names)
+
+    def _stays(self, site: int, call: WeightCall) -> bool:
+        """Whether the middle tap of a kernel reads the place that it writes: else a deep chain walks out of the map."""
+        kernel = self.graph.shapes[call.weight.site][2:]
+        if call.family != "conv" or call.data is None:
+            return True
+        record = self.graph.sites[site]
+        same = self.graph.shapes[call.data.site][-len(kernel) :] == record.shape[-len(kernel) :]
+        middles = [taps // 2 * _along(ops.argument(record, "dilation", 1), axis) for axis, taps in enumerate(kernel)]
+        return not same or middles == [_padding(record, axis, taps) for axis, taps in enumerate(kernel)]
 
     def _groups(self, site: int) -> int:
         return int(ops.argument(self.graph.sites[site], "groups", 1))
@@ -278,13 +294,18 @@ def coverage(graph: Graph, site: int, call: WeightCall) -> float:
     for axis, (taps, size, out) in enumerate(zip(kernel, sizes, outs, strict=True)):
         stride = _along(ops.argument(record, "stride", 1), axis)
         dilation = _along(ops.argument(record, "dilation", 1), axis)
-        padding = ops.argument(record, "padding", 0)
-        if isinstance(padding, str):
-            padding = (taps - 1) * dilation // 2 if padding == "same" else 0
-        first = -_along(padding, axis)
+        first = -_padding(record, axis, taps)
         inside = sum(0 <= first + i * stride + j * dilation < size for i in range(out) for j in range(taps))
         share *= inside / (out * taps)
     return share
+
+
+def _padding(site: Site, axis: int, taps: int) -> int:
+    """How many places of padding stand before the first; torch's "same" puts the odd one behind."""
+    padding = ops.argument(site, "padding", 0)
+    if isinstance(padding, str):
+        return (taps - 1) * _along(ops.argument(site, "dilation", 1), axis) // 2 if padding == "same" else 0
+    return _along(padding, axis)
 
 
 def _along(value: int | Sequence[int], axis: int) -> int:

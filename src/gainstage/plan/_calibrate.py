@@ -6,44 +6,62 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.plan._plan import Plan
+from gainstage.plan._plan import AUTO, Plan
 from gainstage.run import named_parameters, over_ranks, replicated_like, whole
 from gainstage.signal import Graph, Site, measure, observe, plain_of
 
+_FEW = 64  # entries behind a weight; of fewer a mean square says little
 
-def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any) -> Plan:
+
+def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyond: float = 1.0) -> Plan:
     """The plan with every weight's law scaled so that its output has the planned mean square on this example.
 
     One forward pass: when a weight's first site is reached, its output is measured, and the weight and that output are
     multiplied by one factor before anything reads the output; so every later weight sees what it will see in training.
-    A shared weight is rescaled once. Under classical schemes every weight aims at 1, as in the paper; under `auto` at
-    its planned level, and weights whose scale a normalization divides away keep theirs. So do embeddings, recurrent
-    parameters and what the plan leaves as it is.
+    A weight whose uses do not depend on one another gets one more factor, for the mean over all of them. Under
+    classical schemes every weight aims at 1, as in the paper; under `auto` at its planned level, and weights whose
+    scale a normalization divides away keep theirs. So do embeddings, recurrent parameters and what the plan leaves as
+    it is.
 
     Args:
         plan: already applied to `model`; `model` holds scratch values afterwards: apply the result.
         graph: structure of an earlier pass of the same model.
+        beyond: rescale only what is further from its level than this many times, up or down.
 
     References:
         Mishkin & Matas, *All you need is a good init*, ICLR 2016.
     """
     parameters = dict(named_parameters(model))
     factors: dict[str, float] = {}
+    levels: dict[str, list[float]] = {}  # behind every use, with the factor
     sites = {graph.sites[index].name: call for index, call in graph.weights.items()}
     tables = {graph.parameter_of(call.weight) for call in sites.values() if call.family == "embedding"}
+
+    def target_of(name: str) -> float | None:
+        return plan[name].level if plan.scheme in AUTO else 1.0
+
+    def off(level: float, target: float, entries: int) -> bool:
+        limit = beyond if entries >= _FEW else 4 * beyond
+        return beyond == 1 or not 1 / limit <= level / target <= limit
 
     def rescale(site: Site, output: Tensor) -> None:
         call = sites.get(site.name)
         name = graph.parameter_of(call.weight) if call else None
-        if call is None or name is None or name not in plan or name in factors or name in tables:
+        if call is None or name is None or name not in plan or name in tables:
             return
-        target = plan[name].level if plan.scheme == "auto" else 1.0
+        target = target_of(name)
         if plan[name].law is None or not target or plain_of(output) is not output:
             return  # torch.func lets nobody write to what it wraps
         level = over_ranks(float(measure(output)[2]), model, parameters[name])
+        if name in levels:
+            levels[name].append(level)
+            return
         if not (isfinite(level) and level > 0):
             return
-        factor = factors[name] = (target / level) ** 0.5
+        factor = (target / level) ** 0.5 if off(level, target, output.numel()) else 1.0
+        factors[name], levels[name] = factor, [level * factor**2]
+        if factor == 1:
+            return
         bias = parameters.get(graph.parameter_of(call.bias) or "") if call.bias else None
         with torch.no_grad():
             parameters[name].mul_(factor)
@@ -56,7 +74,23 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any) -> Plan
     observe(model, example, backward=False, visit=rescale)
     laws = {}
     for name, factor in factors.items():
-        law = plan[name].law
+        law, target, mean = plan[name].law, target_of(name), sum(levels[name]) / len(levels[name])
         assert law is not None
-        laws[name] = law.scaled(float(f"{factor:.6g}"))
-    return plan.replace(laws, because="calibrated on one batch")
+        assert target
+        if (
+            len(levels[name]) > 1
+            and not _in_a_row(graph, name)
+            and isfinite(mean)
+            and mean > 0
+            and off(mean, target, _FEW)
+        ):
+            factor *= (target / mean) ** 0.5
+        if factor != 1:
+            laws[name] = law.scaled(float(f"{factor:.6g}" if beyond == 1 else f"{factor:.3g}"))
+    return plan.replace(laws, because="calibrated on one batch" if beyond == 1 else "rescaled by the level measured")
+
+
+def _in_a_row(graph: Graph, name: str) -> bool:
+    """Whether the last use of a weight reads what the first one writes."""
+    uses = [index for index, call in graph.weights.items() if graph.parameter_of(call.weight) == name]
+    return graph.depends(uses[-1], uses[0])

@@ -168,5 +168,9 @@ _WRITERS: dict[str, Callable[[Any, str, tuple[int, ...], str], list[str]]] = {
     ],
     "identity": _identity,
     "blocks": _blocks,
+    "padded": lambda law, target, shape, name: [
+        *_lines(law.inner, target, shape, None, name),
+        f"nn.init.zeros_({target}[{_literal(law.row)}])",
+    ],
     "scaled": _scaled,
 }

@@ -1,41 +1,56 @@
 """From a model and a batch to a plan, and from the plan to the weights."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from gainstage.init import CannotFill, Law, check_fillable, zeros
-from gainstage.plan._assignment import Assignment
-from gainstage.plan._auto import auto
+from gainstage.init import Law
 from gainstage.plan._calibrate import calibrated
-from gainstage.plan._context import Context
-from gainstage.plan._plan import Plan
-from gainstage.plan._schemes import classical, law_of_scheme
-from gainstage.run import all_or_nothing, entry, give_shapes, named_parameters, with_shapes
+from gainstage.plan._decide import decide
+from gainstage.plan._plan import AUTO, Plan
+from gainstage.plan._proof import Proof, start_of
+from gainstage.plan._prove import prove
+from gainstage.plan._schemes import law_of_scheme
+from gainstage.run import Loss, all_or_nothing, entry, give_shapes, has_data, with_shapes
 from gainstage.signal import Graph, record
 
 
 @entry
-def plan(model: nn.Module, example: Any, *, scheme: str | Law = "auto") -> Plan:
+def plan(
+    model: nn.Module,
+    example: Any,
+    *,
+    scheme: str | Law = "auto",
+    keep: Iterable[str] = (),
+    replace: Iterable[str] = (),
+) -> Plan:
     """Decide how every parameter of `model` is to be filled, and why. Touches nothing.
 
     One forward pass shows how the parameters are used; the laws follow from that structure. `"auto"` aims at a signal
     of mean square 1 wherever it is carried, residual streams that at most double, attention logits of order 1, an
-    initial loss at chance, and a start that trains at depth for plain chains. The other schemes give every weight one
-    law: `"torch"`, `"xavier_normal"`, `"xavier_uniform"`, `"he_normal"`, `"he_uniform"`, `"lecun_normal"`,
+    initial loss at chance, and a start that trains at depth for plain chains. What theory does not cover is measured in
+    two more forward passes with the planned weights, so the plan does not depend on weights that it replaces.
+
+    `"auto"` keeps what is a decision of the model's author (zeros at the end of a branch, identities, time steps, a
+    scale that no library draws and that theory would change by more than three times), unless the found weights carry
+    no signal; and all of a model that has been trained. `"theory"` keeps nothing. The other schemes give every weight
+    one law: `"torch"`, `"xavier_normal"`, `"xavier_uniform"`, `"he_normal"`, `"he_uniform"`, `"lecun_normal"`,
     `"orthogonal"`, `"gpt2"`, `"normal"`, `"uniform"`, `"constant"`, `"zeros"`, or a law of `gainstage.init`.
 
     Args:
         model: any module that runs, also on the meta device.
         example: a tensor (one positional input), a tuple (positional inputs) or a dict (keyword inputs).
         scheme: name, or a law for all weights.
+        keep: names of parameters that stay as they are.
+        replace: names of parameters that are filled whatever they hold.
 
     Returns:
-        The plan. Parameters that require no gradient or that are not understood are named in it and left as they are.
+        The plan. Parameters that require no gradient, that are not understood or that are kept are named in it.
 
     Raises:
-        GainstageError: unknown scheme, or the model does not run on the example.
+        GainstageError: unknown scheme or name, or the model does not run on the example.
 
     Example:
         >>> import torch, gainstage as gs
@@ -43,56 +58,48 @@ def plan(model: nn.Module, example: Any, *, scheme: str | Law = "auto") -> Plan:
         >>> print(gs.plan(model, torch.randn(8, 64))["0.weight"].law)
         lecun_normal
     """
-    if scheme != "auto":
-        law_of_scheme(scheme)
-    model = with_shapes(model, example)
-    return _plan(model, Graph(record(model, example, backward=False)), scheme)
-
-
-def _plan(model: nn.Module, graph: Graph, scheme: str | Law) -> Plan:
-    tape = graph.tape
-    parameters = dict(named_parameters(model))
-    frozen = frozenset(name for name, p in parameters.items() if not p.requires_grad)
-    context = Context(graph, frozen)
-    assignments = auto(context) if scheme == "auto" else classical(context, scheme)
-    for name in tape.unused:
-        assignments[name] = Assignment("unused", None, "no operation reads it on this example: left as it is")
-    for name in [name for name in assignments if name not in parameters]:
-        del assignments[name]  # made anew in every first pass: not there to be filled
-    for name, assignment in assignments.items():
-        if assignment.law is not None and (why := _refused(parameters[name], name)):
-            assignments[name] = replace(assignment, law=None, reason=f"left as it is: {why}")
-    shapes = {name: tuple(parameters[name].shape) for name in assignments}
-    for name in [name for name, shape in shapes.items() if 0 in shape]:
-        assignments[name] = replace(assignments[name], law=None, reason="has no elements")
-    return Plan(tape.model, str(scheme), assignments, shapes, dict(tape.ties))
-
-
-def _refused(parameter: nn.Parameter, name: str) -> str:
-    """Why no law can fill a parameter, whatever its shape (complex, sparse, expanded, quantized); empty if one can."""
-    try:
-        check_fillable(parameter, zeros(), name=name)
-    except CannotFill as error:
-        return str(error)
-    return ""
+    _known(scheme)
+    shaped = with_shapes(model, example)
+    tape = record(shaped, example, backward=False)
+    return decide(shaped, example, tape, scheme, keep=keep, replaced=replace)
 
 
 @entry
 def initialize(
-    model: nn.Module, example: Any, *, seed: int = 0, scheme: str | Law = "auto", calibrate: bool = False
+    model: nn.Module,
+    example: Any,
+    *,
+    target: Any = None,
+    loss: Loss | None = None,
+    seed: int = 0,
+    scheme: str | Law = "auto",
+    calibrate: bool = False,
+    proof: bool = True,
+    keep: Iterable[str] = (),
+    replace: Iterable[str] = (),
 ) -> Plan:
     """Initialize every parameter of `model` in place, and return the plan with the reasons.
+
+    Under `"auto"` the start is proved: one pass forward and backward before and one after, and a forward pass on rows
+    drawn anew and twice as large. Where the first loss, the outputs, the distance between samples or the gradients are
+    worse than found, the parameters at fault go back to what they held, all of them if need be, and `plan.proof` says
+    so.
 
     Args:
         model: any module that runs.
         example: a tensor (one positional input), a tuple (positional inputs) or a dict (keyword inputs).
+        target: what `loss` compares the output with.
+        loss: `loss(output, target)` returns a scalar; lets the proof compare first losses. Not needed where the model
+            returns its own.
         seed: every weight is a function of (seed, parameter name, index) alone.
         scheme: as for `plan`.
         calibrate: afterwards rescale each weight, in execution order within one forward pass, so that the measured mean
             square behind it is the planned one (LSUV); the plan then holds the rescaled laws.
+        proof: measure before and after, and go back where the new start is worse.
+        keep, replace: as for `plan`.
 
     Returns:
-        The plan that was applied.
+        The plan that was applied, with its `proof`.
 
     Raises:
         GainstageError: as for `plan` and `Plan.apply`; the model is then as it was.
@@ -107,17 +114,33 @@ def initialize(
     References:
         Mishkin & Matas, *All you need is a good init*, ICLR 2016 (`calibrate`).
     """
-    if scheme != "auto":
-        law_of_scheme(scheme)
+    _known(scheme)
+    given = {"target": target, "loss": loss}
     shaped = with_shapes(model, example)
-    graph = Graph(record(shaped, example, backward=False))
-    made = _plan(shaped, graph, scheme)
+    real = all(has_data(p) for p in shaped.parameters())
+    proved = proof and scheme == "auto" and real and shaped is model
+    found = record(shaped, example, backward=proved, **given if proved else {})
+    before = start_of(model, example, found, seed=seed) if proved else None
+    made = decide(shaped, example, found, scheme, keep=keep, replaced=replace, **given)
     with all_or_nothing(model) as undo:
         give_shapes(model, example)
-        if calibrate:
-            undo.before_write(model.parameters())
+        undo.before_write(model.parameters())
         made.apply(model, seed=seed)
         if calibrate:
-            made = calibrated(made, graph, model, example)
+            made = calibrated(made, Graph(found), model, example)
             made.apply(model, seed=seed)
+        if before is not None:
+            made = prove(made, model, example, before, undo, seed=seed, **given)
+        elif scheme in AUTO:
+            why = "switched off" if not proof else "not measured: the model has no values to compare with"
+            made = _with(made, Proof(text=why))
     return made
+
+
+def _with(made: Plan, proof: Proof) -> Plan:
+    return replace(made, proof=proof)
+
+
+def _known(scheme: str | Law) -> None:
+    if scheme not in AUTO:
+        law_of_scheme(scheme)

@@ -14,10 +14,12 @@ from gainstage._visible import said, shown, visible
 from gainstage.errors import GainstageError
 from gainstage.init import Law, bare_name
 from gainstage.plan._assignment import Assignment, Row
+from gainstage.plan._proof import Proof
 
 if TYPE_CHECKING:
     from gainstage.plan._audit import Deviation
 
+AUTO = ("auto", "theory")  # schemes that plan a level behind every weight
 _VERSION = 1
 _FILE = "the text that plan.to_json() wrote"
 
@@ -42,6 +44,7 @@ class Plan(Mapping[str, Assignment]):
         assignments: in execution order; parameters that no site reads come last, with role `"unused"`.
         shapes: of the parameters.
         ties: other names of shared parameters.
+        proof: the measurements before and after, where `initialize` applied the plan.
 
     Example:
         >>> import torch, gainstage as gs
@@ -58,6 +61,7 @@ class Plan(Mapping[str, Assignment]):
     assignments: dict[str, Assignment]
     shapes: dict[str, tuple[int, ...]]
     ties: dict[str, str] = field(default_factory=dict)
+    proof: Proof | None = field(default=None, compare=False)
 
     def __getitem__(self, name: str) -> Assignment:
         for own in (name, bare_name(name)):
@@ -92,7 +96,7 @@ class Plan(Mapping[str, Assignment]):
                 raise GainstageError(self._unknown(name))
             old = changed[key]
             changed[key] = replace(old, law=law, reason=f"{old.reason}; {because}")
-        return Plan(self.model, self.scheme, changed, self.shapes, self.ties)
+        return replace(self, assignments=changed)
 
     def only(self, names: Iterable[str]) -> "Plan":
         """The part of the plan that concerns these parameters; `apply` then leaves all others as they are."""
@@ -100,7 +104,7 @@ class Plan(Mapping[str, Assignment]):
         if unknown := wanted - set(self.assignments):
             raise GainstageError(self._unknown(min(unknown)))
         kept = {name: a for name, a in self.assignments.items() if name in wanted}
-        return Plan(self.model, self.scheme, kept, {name: self.shapes[name] for name in kept}, self.ties)
+        return replace(self, assignments=kept, shapes={name: self.shapes[name] for name in kept})
 
     def apply(self, model: nn.Module, *, seed: int = 0) -> None:
         """Fill the parameters of `model` in place, all or none; random states are not touched. See `plan.apply`."""

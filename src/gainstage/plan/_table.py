@@ -19,7 +19,7 @@ def table(plan: Plan) -> str:
     elements = sum(prod(plan.shapes[name]) for name in plan)
     said = f"{len(plan)} parameters, {elements:,} elements, {left} left as they are"
     lines.append(f"{said}; scheme {_fit(visible(plan.scheme), 24)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(plan.proof.lines() if plan.proof else ())])
 
 
 def law_text(plan: Plan, name: str) -> str:
@@ -29,6 +29,7 @@ def law_text(plan: Plan, name: str) -> str:
     if law is None:
         return "left as it is"
     concrete = law.concrete(plan.shapes[name], assignment.fans)
+    concrete = getattr(concrete, "inner", concrete)
     for law_or_concrete, number, text in ((concrete, "std", "std"), (concrete, "b", "+-"), (law, "gain", "gain")):
         value = getattr(law_or_concrete, number, None)
         if isinstance(value, float):

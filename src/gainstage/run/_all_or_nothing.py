@@ -55,3 +55,8 @@ class all_or_nothing:
             for given in tensors:
                 for tensor in (given,) if isinstance(given, Tensor) else given:
                     self._state.before_write(tensor.detach())
+
+    def before(self, tensor: Tensor) -> Tensor:
+        """The values that a tensor of the model had."""
+        with plainly():
+            return self._state.before(tensor)

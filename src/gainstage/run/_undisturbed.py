@@ -96,6 +96,12 @@ class undisturbed:
         with plainly():
             self._state.keep(thing)
 
+    def before_write(self, *tensors: Tensor) -> None:
+        """Copy kept tensors that are about to be written to past torch."""
+        with plainly():
+            for tensor in tensors:
+                self._state.before_write(tensor.detach())
+
     def before(self, tensor: Tensor) -> Tensor:
         """The values that a kept tensor had."""
         with plainly():

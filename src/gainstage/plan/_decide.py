@@ -1,0 +1,208 @@
+"""Which parameters keep what they hold, and which laws fill the others: proposed by theory, tried on the model."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gainstage.errors import GainstageError
+from gainstage.init import CannotFill, Fans, Law, check_fillable, zeros
+from gainstage.plan._assignment import Assignment
+from gainstage.plan._auto import auto
+from gainstage.plan._calibrate import calibrated
+from gainstage.plan._context import Context
+from gainstage.plan._plan import AUTO, Plan
+from gainstage.plan._purposeful import DRAWN, decisions, trained
+from gainstage.plan._schemes import classical
+from gainstage.run import Loss, has_data, named_parameters, undisturbed
+from gainstage.signal import Graph, Tape, record
+
+_OFF = 2.5  # times the planned mean square, up or down: beyond it the measurement is used
+_MUCH = 3.0  # times a chosen standard deviation: theory that is further away is not believed against it
+_LOW, _HIGH = 1e-3, 1e3  # levels behind weights, as root mean squares, between which a start is believed
+_STEP = 1e-3  # of a step along the signs of the gradients: what Adam does first
+
+
+def propose(model: nn.Module, graph: Graph, scheme: str | Law, kept: Mapping[str, str] | None = None) -> Plan:
+    """The laws that a scheme gives, from one tape; `kept` parameters stay as they are, each with its reason."""
+    tape, kept = graph.tape, kept or {}
+    parameters = dict(named_parameters(model))
+    frozen = frozenset(name for name, p in parameters.items() if not p.requires_grad or name in kept)
+    context = Context(graph, frozen)
+    assignments = auto(context) if scheme in AUTO else classical(context, scheme)
+    for name in tape.unused:
+        assignments[name] = Assignment("unused", None, "no operation reads it on this example: left as it is")
+    for name in [name for name in assignments if name not in parameters]:
+        del assignments[name]  # made anew in every first pass: not there to be filled
+    for name, reason in kept.items():
+        if name in assignments:
+            assignments[name] = replace(assignments[name], law=None, reason=reason)
+    for name, assignment in assignments.items():
+        if assignment.law is not None and (why := _refused(parameters[name], name, assignment)):
+            assignments[name] = replace(assignment, law=None, reason=f"left as it is: {why}")
+    shapes = {name: tuple(parameters[name].shape) for name in assignments}
+    for name in [name for name, shape in shapes.items() if 0 in shape]:
+        assignments[name] = replace(assignments[name], law=None, reason="has no elements")
+    return Plan(tape.model, str(scheme), assignments, shapes, dict(tape.ties))
+
+
+def decide(
+    model: nn.Module,
+    example: Any,
+    tape: Tape,
+    scheme: str | Law,
+    *,
+    keep: Iterable[str] = (),
+    replaced: Iterable[str] = (),
+    target: Any = None,
+    loss: Loss | None = None,
+) -> Plan:
+    """The plan for a model, given the tape of one pass with the weights that were found.
+
+    What the laws are does not depend on weights that they replace. They are proposed from structure and inputs alone,
+    the model is filled by them for a moment, and what theory does not cover is measured under these weights; where the
+    level behind a weight is then further than 2.5 times from the planned one, its law is rescaled by the measurement.
+    """
+    asked = dict.fromkeys(keep, "kept: you asked for it")
+    parameters = dict(named_parameters(model))
+    if unknown := (set(asked) | set(replaced)) - set(parameters):
+        wrong = min(unknown)
+        raise GainstageError(f"keep= and replace= take names of parameters of the model; it has no {wrong!r}")
+    if scheme not in AUTO or not all(has_data(p) for p in parameters.values()):
+        return propose(model, Graph(tape), scheme, asked)
+    blind = Graph(_blind(tape))
+    made = _tried(model, example, propose(model, blind, scheme, asked), asked)
+    found = _kept(model, example, tape, made, set(replaced), target, loss) if scheme == "auto" else {}
+    if not found:
+        return made
+    around = _tried(model, example, propose(model, blind, scheme, asked | found), asked | found)
+    roles = {name: replace(around[name], role=made[name].role) for name in found}
+    return replace(around, assignments=around.assignments | roles)
+
+
+def _tried(model: nn.Module, example: Any, first: Plan, kept: Mapping[str, str]) -> Plan:
+    """The plan with what is measured under it in place of what theory does not know."""
+    parameters = dict(named_parameters(model))
+    filled = [parameters[name] for name, a in first.items() if a.law is not None]
+    if not filled or not _measures(parameters.values()):
+        return first
+    with undisturbed(model, example) as quiet:
+        quiet.before_write(*filled)
+        try:
+            first.apply(model)
+            graph = Graph(record(model, example, backward=False))
+            second = propose(model, graph, first.scheme, kept)
+            second.apply(model)
+            return calibrated(second, graph, model, example, beyond=_OFF)
+        except GainstageError:  # it cannot be filled, or does not run under these weights
+            return first
+
+
+def _measures(parameters: Iterable[Tensor]) -> bool:
+    """Whether a trial is one: weights of an inference mode cannot be written, sharded ones are filled once."""
+    return not any(p.is_inference() for p in parameters)
+
+
+def _blind(tape: Tape) -> Tape:
+    """The same structure, with what was measured of the inputs only."""
+    sites = tuple(s if s.kind == "input" else replace(s, forward=None, backward=None) for s in tape.sites)
+    return replace(tape, sites=sites)
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def _kept(
+    model: nn.Module, example: Any, tape: Tape, made: Plan, replaced: set[str], target: Any, loss: Loss | None
+) -> dict[str, str]:
+    """Found values that stay, each with the reason; none where the found start does not carry a signal."""
+    parameters = dict(named_parameters(model))
+    names = [name for name, a in made.items() if a.law is not None and parameters[name].numel()]
+    names = [name for name in names if name not in replaced and parameters[name].is_floating_point()]
+    if trained(model, names):
+        return dict.fromkeys(names, "kept: the weights have been trained; replace= fills them anew")
+    found = decisions(model, names)
+    if not found or not carries(tape):
+        return {}
+    zero = {name for name, what in found.items() if what == "zeros" and parameters[name].dim() > 1}
+    learning = _learning(model, example, zero, target, loss) if zero else set()
+    kept = {}
+    for name, what in found.items():
+        assignment = made[name]
+        if name in zero and name not in learning:
+            continue
+        free = assignment.level is None and assignment.fans is not None  # a norm that follows divides the scale away
+        if what.startswith(DRAWN) and (free or not _far_from(assignment, parameters[name])):
+            continue
+        if what.startswith("a constant") and parameters[name].dim() > 1:
+            continue  # all units alike
+        kept[name] = f"kept: {what}, which is a decision"
+    return kept
+
+
+def carries(tape: Tape) -> bool:
+    """Whether the found weights pass a signal on: finite, and neither lost nor grown beyond measure behind any weight.
+
+    A weight that is 0, or whose input is, says nothing.
+    """
+    graph = Graph(tape)
+    for index in graph.weights:
+        moments = tape.sites[index].forward
+        if moments is None or not moments.count:
+            continue
+        if moments.nonfinite or not isfinite(moments.mean_square):
+            return False
+        fates = {fate.kind for fate in graph.fates(index)}
+        if moments.rms > _HIGH or (0 < moments.rms < _LOW and fates <= {"activation"}):
+            return False
+    return True
+
+
+def _far_from(assignment: Assignment, parameter: Tensor) -> bool:
+    """Whether theory would change the scale of a draw by more than three times."""
+    law = assignment.law
+    assert law is not None
+    concrete = law.concrete(assignment.filled(tuple(parameter.shape)), assignment.fans)
+    std = getattr(concrete, "std", None)
+    if not isinstance(std, float) or std <= 0:
+        fans = assignment.fans or Fans(parameter[0].numel(), parameter.shape[0])
+        gain = getattr(law, "gain", 1.0)
+        std = (gain if isinstance(gain, float) else 1.0) / max(fans.fan_in, 1.0) ** 0.5
+    have = float(torch.linalg.vector_norm(parameter.detach().float())) / parameter.numel() ** 0.5
+    return not 1 / _MUCH < have / std < _MUCH
+
+
+def _learning(model: nn.Module, example: Any, names: set[str], target: Any, loss: Loss | None) -> set[str]:
+    """Of weights that are 0, those that a gradient reaches, at once or after two steps of all others."""
+    found: set[str] = set()
+    parameters = {name: p for name, p in named_parameters(model) if p.requires_grad}
+    with undisturbed(model, example, target) as quiet, torch.no_grad():
+        quiet.before_write(*parameters.values())
+        for _ in range(3):
+            try:
+                tape = record(model, example, target=target, loss=loss)
+            except GainstageError:
+                break
+            gradients = {s.path: s.backward.rms for s in tape.sites if s.kind == "parameter" and s.backward}
+            found |= {name for name in names if gradients.get(name, 0.0) > 0}
+            if found == names:
+                break
+            for name, p in parameters.items():
+                if gradients.get(name, 0.0) > 0:
+                    signs = torch.randn(p.shape, generator=torch.Generator().manual_seed(0)).sign()
+                    p.add_(_STEP * signs.to(p))
+    return found
+
+
+def _refused(parameter: nn.Parameter, name: str, assignment: Assignment) -> str:
+    """Why no law can fill a parameter, or not this one; empty if it can."""
+    try:
+        check_fillable(parameter, zeros(), name=name)
+        if assignment.law is not None:
+            assignment.law.concrete(assignment.filled(tuple(parameter.shape)), assignment.fans)
+    except CannotFill as error:
+        return str(error)
+    return ""
