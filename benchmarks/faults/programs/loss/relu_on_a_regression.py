@@ -1,0 +1,20 @@
+"""The last layer of a regression keeps the ReLU of the hidden ones: no prediction can be negative, half of them must be."""
+
+import torch.nn.functional as F
+from kit import Program, adam, mlp, program, springs, unexplained
+from torch import nn
+
+CAUSE = "unreachable-targets"
+
+
+def make(broken: bool) -> Program:
+    model, data = mlp(12, 64, 64, 6, end=nn.ReLU() if broken else None), springs()
+    return program(model, data, F.mse_loss, adam(model), unexplained(model, data))
+
+
+def build() -> Program:
+    return make(True)
+
+
+def repaired() -> Program:
+    return make(False)

@@ -1,0 +1,23 @@
+"""Every weight and bias starts at zero: no hidden layer gets a gradient, and only the last bias moves."""
+
+import torch.nn.functional as F
+from kit import Program, adam, digits, mlp, program, wrong
+from torch import nn
+
+CAUSE = "symmetric-start"
+
+
+def make(broken: bool) -> Program:
+    model, data = mlp(64, 64, 10), digits()
+    if broken:
+        for p in model.parameters():
+            nn.init.zeros_(p)
+    return program(model, data, F.cross_entropy, adam(model), wrong(model, data))
+
+
+def build() -> Program:
+    return make(True)
+
+
+def repaired() -> Program:
+    return make(False)

@@ -1,0 +1,24 @@
+"""Biases are filled with -3, meant for the sparse output, in all layers: hidden ReLUs are below zero for every sample."""
+
+import torch.nn.functional as F
+from kit import Program, digits, mlp, program, sgd, wrong
+from torch import nn
+
+CAUSE = "dead-units"
+
+
+def make(broken: bool) -> Program:
+    model, data = mlp(64, 64, 64, 10), digits()
+    if broken:
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                nn.init.constant_(layer.bias, -3.0)
+    return program(model, data, F.cross_entropy, sgd(model, 0.02), wrong(model, data))
+
+
+def build() -> Program:
+    return make(True)
+
+
+def repaired() -> Program:
+    return make(False)
