@@ -24,10 +24,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from statistics import median
 
 import torch
-
 from causes import CAUSES, named
 from suite import Case, faulty, repaired, suspicious
 from tools import TOOLS, Alarm, seeded
@@ -219,7 +219,7 @@ def machine() -> Iterator[str]:
 
 def processor() -> str:
     try:
-        lines = open("/proc/cpuinfo").read().splitlines()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "unknown processor"

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-
 from kit import Program
+from torch import Tensor
 
 
 class Alarm(NamedTuple):
@@ -61,10 +60,12 @@ def guardtower(program: Program) -> list[Alarm]:
 
 
 def torch_audit(program: Program) -> list[Alarm]:
-    """`audit_dynamic` around one forward pass, backward pass and step, with its static and initial checks."""
+    """`audit_dynamic` around one forward pass, backward pass and step, without its advice on speed (TA200 to TA203)."""
     from torch_audit import audit_dynamic
 
-    with audit_dynamic(program.model, optimizer=program.optimizer, every_n_steps=1, reporters=[]) as auditor:
+    speed = {"TA200", "TA201", "TA202", "TA203"}
+    options = {"every_n_steps": 1, "reporters": [], "ignore_rules": speed}
+    with audit_dynamic(program.model, optimizer=program.optimizer, **options) as auditor:
         value = program.loss(auditor.forward(*positional(program.example)), program.target)
         auditor.backward(value)
         auditor.optimizer_step()

@@ -27,7 +27,7 @@ class Attended(nn.Module):
 
 def make(broken: bool) -> Program:
     model, data = Attended(broken), digits((8, 8))
-    return program(model, data, F.cross_entropy, adam(model), wrong(model, data), steps=300)
+    return program(model, data, F.cross_entropy, adam(model), wrong(model, data), steps=500)
 
 
 def build() -> Program:

@@ -28,13 +28,13 @@ class Reader(nn.Module):
 def make(broken: bool) -> Program:
     ids, real, y = bags()
     model, loss, n = Reader(broken), F.cross_entropy, 2400
-    optimizer = adam(model, 1e-2)
+    optimizer = adam(model, 4e-3)
     step = plain_step(model, loss, optimizer, batches(ids[:n], real[:n], y[:n]))
 
     def error():
         return float((predicted(model, ids[n:], real[n:]).argmax(-1) != y[n:]).float().mean())
 
-    return Program(model, (ids[:64], real[:64]), y[:64], loss, optimizer, step, error, 300)
+    return Program(model, (ids[:64], real[:64]), y[:64], loss, optimizer, step, error, 500)
 
 
 def build() -> Program:
