@@ -17,6 +17,7 @@ A tool that raises has said nothing. Intervals are Wilson's, 95 %. Tools that ar
 
 import argparse
 import math
+import os
 import platform
 import sys
 import time
@@ -43,9 +44,13 @@ class Answer:
     """What one tool said of one program."""
 
     case: Case
-    alarms: tuple[Alarm, ...]
+    said: tuple[Alarm, ...]
     seconds: float
     raised: str = ""
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        return [alarm for alarm in self.said if alarm.severity != "note"]
 
     @property
     def found(self) -> bool:
@@ -60,17 +65,19 @@ class Answer:
 
     def __str__(self) -> str:
         codes = list(dict.fromkeys(alarm.code for alarm in self.alarms))
-        return self.raised or ", ".join(codes[:4]) + (f" and {len(codes) - 4} more" if len(codes) > 4 else "")
+        notes = list(dict.fromkeys(alarm.code for alarm in self.said if alarm.severity == "note"))
+        alarms = ", ".join(codes[:4]) + (f" and {len(codes) - 4} more" if len(codes) > 4 else "")
+        return self.raised or alarms or (f"(notes {', '.join(notes)})" if notes else "")
 
 
 def ask(tool: str, case: Case) -> Answer:
     program = case.fresh()
     start = time.perf_counter()
     try:
-        alarms, raised = tuple(seeded(TOOLS[tool], program)), ""
+        said, raised = tuple(seeded(TOOLS[tool], program)), ""
     except Exception as error:
-        alarms, raised = (), f"raised {type(error).__name__}: {' '.join(str(error).split())[:90]}"
-    return Answer(case, alarms, time.perf_counter() - start, raised)
+        said, raised = (), f"raised {type(error).__name__}: {' '.join(str(error).split())[:90]}"
+    return Answer(case, said, time.perf_counter() - start, raised)
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:
@@ -180,9 +187,7 @@ def trained(case: Case, seed: int) -> tuple[float, float]:
 def symptoms(only: Sequence[str]) -> bool:
     """Trains all programs; false where one does not do what it says."""
     real = True
-    print(
-        f"error after training, of the fault and of its repair, for the seeds {SEEDS}; a fault counts from {FACTOR} times on\n"
-    )
+    print(f"error after training of the fault and of its repair, seeds {SEEDS}; it counts from {FACTOR} times on\n")
     pairs = list(zip(chosen(faulty(), only), chosen(repaired(), only), strict=True))
     for ill, well in pairs:
         errors = [(trained(ill, seed)[1], trained(well, seed)[1]) for seed in SEEDS]
@@ -191,9 +196,7 @@ def symptoms(only: Sequence[str]) -> bool:
         mark = " " if factor >= FACTOR else "!"
         cells = "  ".join(f"{a:8.3g} {b:8.3g}" for a, b in errors)
         print(f"{mark} {ill.name:46}{ill.cause:24}{cells}  x {factor:.3g}", flush=True)
-    print(
-        f"\nprograms that look wrong and are not: error before and after training; they count from {FACTOR} times better on\n"
-    )
+    print(f"\nlook wrong and are not: error before and after training; they count from {FACTOR} times better on\n")
     for case in chosen(suspicious(), only):
         errors = [trained(case, seed) for seed in SEEDS[:2]]
         factor = min(a / max(b, 1e-3) if math.isfinite(b) else 0.0 for a, b in errors)
@@ -213,7 +216,7 @@ def chosen(cases: Sequence[Case], only: Sequence[str]) -> list[Case]:
 def machine() -> Iterator[str]:
     yield f"$ python {' '.join(['benchmarks/faults', *sys.argv[1:]])}"
     yield f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()} {platform.machine()}"
-    yield f"{processor()}, one thread; {time.strftime('%Y-%m-%d')}"
+    yield f"{processor()}, {os.cpu_count()} cores, one thread; {time.strftime('%Y-%m-%d')}"
     yield ""
 
 

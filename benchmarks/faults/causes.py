@@ -120,7 +120,7 @@ NAMES: dict[str, dict[str, str]] = {
         "dead-units": "FWD204",
         "saturated-start": "FWD205 FWD208 INI105 INI107",
         "forget-gate": "INI107",
-        "never-filled": "INI108",
+        "never-filled": "INI108 INI101 INI102",  # fresh memory often is zero, and so is all of the parameter
         "embedding-scale": "INI110 INI105",
         "zero-scale": "INI111 NRM402 INI102 INI101",
         "few-values": "NRM401",

@@ -1,7 +1,7 @@
-"""The tools that are asked, one function each: it takes a program and gives what the tool alarms about, worst first.
+"""The tools that are asked, one function each: it takes a program and gives what the tool says, worst first.
 
 To add a tool, write such a function, put it into `TOOLS`, and give it a column in `causes.NAMES`. An alarm is what the
-tool itself calls an error, a failure or a warning; what it calls information is none.
+tool itself calls an error, a failure or a warning; what it calls a note or information may be told and is no alarm.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from torch import Tensor
 
 class Alarm(NamedTuple):
     code: str
-    severity: str  # "error" or "warning"
+    severity: str  # "error", "warning" or "note"
 
 
 Tool = Callable[[Program], list[Alarm]]
@@ -28,7 +28,7 @@ def gainstage(program: Program) -> list[Alarm]:
     """All that it can be given: model, batch, target, loss, optimizer and the loop's own step."""
     import gainstage as gs
 
-    return [Alarm(f.code, f.severity) for f in gs.check(**program.parts()).findings if f.severity != "note"]
+    return [Alarm(f.code, f.severity) for f in gs.check(**program.parts()).findings]
 
 
 def torchtest2(program: Program) -> list[Alarm]:

@@ -64,6 +64,6 @@ def test_a_cause_is_named_by_its_codes_only() -> None:
 
 def test_every_file_says_its_cause_in_a_sentence() -> None:
     for name, program in [*files("programs").items(), *files("healthy").items()]:
-        first = (program.__doc__ or "").split("\n")[0]
+        first = (program.__doc__ or "").strip().split("\n\n")[0]
         assert first.endswith("."), name
         assert len(first.split()) > 6, name

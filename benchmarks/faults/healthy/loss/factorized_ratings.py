@@ -1,4 +1,4 @@
-"""Matrix factorization: two embeddings, their product and no network; rows that the batch does not name stay at rest."""
+"""Matrix factorization: two embeddings, their product, no network; rows that the batch does not name stay at rest."""
 
 import torch
 import torch.nn.functional as F

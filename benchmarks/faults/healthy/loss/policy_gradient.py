@@ -1,4 +1,4 @@
-"""REINFORCE on a bandit with four states: the loss is a weighted log-likelihood of either sign, and its value means little."""
+"""REINFORCE on a bandit with four states: the loss is a log-likelihood weighted by either sign and may be negative."""
 
 import torch
 from kit import Program, Split, adam, mlp, predicted, program

@@ -1,4 +1,4 @@
-"""Two views of a sample find each other among the batch: the loss compares all rows with all rows, at a learned scale."""
+"""Two views of a sample find each other in the batch: the loss compares all rows with all rows, at a learned scale."""
 
 import math
 

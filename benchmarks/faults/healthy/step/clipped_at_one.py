@@ -1,4 +1,4 @@
-"""A recurrent network whose gradient is clipped to norm 1 after the backward pass, which only the first steps exceed."""
+"""A recurrent network's gradient is clipped to norm 1 after the backward pass, which only the first steps exceed."""
 
 import torch.nn.functional as F
 from kit import Program, adam, batches, digits, program, wrong

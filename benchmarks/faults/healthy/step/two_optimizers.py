@@ -1,4 +1,4 @@
-"""A sparse embedding has its own optimizer, and the loop steps both: the one that is shown holds only half of the model."""
+"""A sparse embedding has its own optimizer and the loop steps both: the one that is shown holds half of the model."""
 
 import torch
 import torch.nn.functional as F

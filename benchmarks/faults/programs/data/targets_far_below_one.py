@@ -1,4 +1,4 @@
-"""Accelerations in SI units are of order 1e-5: the network's own start is thousands of times larger than what it learns."""
+"""Accelerations in SI units are of order 1e-5: the network's own start is far larger than all that it is to learn."""
 
 import torch.nn.functional as F
 from kit import Program, Split, adam, mlp, program, springs, unexplained

@@ -1,4 +1,5 @@
-"""A regression learns scores of 25 to 346 as they are: Adam's steps of 0.001 take thousands of rounds to the mean alone."""
+"""A regression learns scores of 25 to 346 as they are: steps of 0.001 do not reach even their mean in the time
+given."""
 
 import torch.nn.functional as F
 from kit import Program, adam, mlp, program, split, standardized, stored, unexplained

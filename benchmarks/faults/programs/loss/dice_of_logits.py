@@ -1,4 +1,4 @@
-"""The overlap of a dice loss is computed of logits instead of probabilities: its denominator can be zero or negative."""
+"""The overlap of a dice loss is taken of logits instead of probabilities: its denominator can be zero or negative."""
 
 from kit import Program, UNet, adam, discs, predicted, program
 from torch import Tensor

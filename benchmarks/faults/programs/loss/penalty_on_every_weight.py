@@ -1,4 +1,4 @@
-"""An L1 penalty sums the absolute weights of the whole network without a factor: the weights go to zero, not the error."""
+"""An L1 penalty sums the absolute weights of the network without a factor: the weights go to zero, not the error."""
 
 import torch.nn.functional as F
 from kit import Program, adam, mlp, program, springs, unexplained

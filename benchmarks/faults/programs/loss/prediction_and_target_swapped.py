@@ -1,4 +1,4 @@
-"""Prediction and label change places in a cross-entropy written by hand: it is linear in the prediction, not a likelihood."""
+"""Prediction and label change places in a cross-entropy written by hand, which is linear in the prediction then."""
 
 import torch.nn.functional as F
 from kit import Program, Split, adam, digits, mlp, predicted, program

@@ -1,4 +1,4 @@
-"""The last layer of a regression keeps the ReLU of the hidden ones: no prediction can be negative, half of them must be."""
+"""The last layer of a regression keeps the ReLU of the hidden ones: half of the targets are negative, no output is."""
 
 import torch.nn.functional as F
 from kit import Program, adam, mlp, program, springs, unexplained

@@ -1,4 +1,4 @@
-"""A physics-informed network of ReLUs: the second derivative in its residual is zero, so the equation teaches nothing."""
+"""A physics-informed network of ReLUs: the second derivative in its residual is zero, the equation teaches nothing."""
 
 from collections.abc import Callable
 

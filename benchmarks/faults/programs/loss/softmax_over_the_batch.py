@@ -1,4 +1,4 @@
-"""The softmax runs over the samples (`dim=0`) instead of the classes: a sample that is alone has probability 1 for all."""
+"""The softmax runs over the samples (`dim=0`), not the classes: a sample that is alone has probability 1 for all."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""A VAE takes the mean over the pixels but the sum over batch and latents of the divergence: the code carries nothing."""
+"""A VAE takes the mean over the pixels and the sum over batch and latents of the divergence: its code is empty."""
 
 import torch
 import torch.nn.functional as F

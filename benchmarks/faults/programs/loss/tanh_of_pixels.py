@@ -1,4 +1,4 @@
-"""The decoder of an autoencoder ends in a tanh, but pixels are standardized and reach 1.85: bright strokes stay grey."""
+"""The decoder of an autoencoder ends in a tanh, but standardized pixels reach 1.85: bright strokes stay grey."""
 
 import torch.nn.functional as F
 from kit import Program, Split, adam, digits, mlp, program, unexplained

@@ -1,4 +1,4 @@
-"""Batch normalization in a segmentation run with two pictures a step on 1x1 maps: two values make each statistic.
+"""Batch normalization of 1x1 maps runs with two samples a step: two values make each statistic.
 
 Source: https://arxiv.org/abs/1803.08494 (error against batch size)
 """

@@ -1,4 +1,4 @@
-"""A pretrained backbone is loaded with parameters only, its running statistics are lost, and it is kept in evaluation."""
+"""A pretrained backbone is loaded without its buffers and kept in evaluation: it divides by statistics of 0 and 1."""
 
 import torch.nn.functional as F
 from kit import Program, adam, batches, cnn, other_digits, pretrained, program, wrong

@@ -1,4 +1,5 @@
-"""The data set scales pixels to 0..1 and the model divides by 255 again: signals start at a thousandth of their level."""
+"""The data set scales pixels to 0..1 and the model divides by 255 again: signals start at a hundredth of their
+level."""
 
 import torch.nn.functional as F
 from kit import Program, Split, digits, mlp, program, sgd, wrong

@@ -1,4 +1,4 @@
-"""The features are detached in front of the head, left over from a debugging session: the body stays as it was drawn."""
+"""Features are detached in front of the head, left over from a debugging session: the body stays as it was drawn."""
 
 import torch.nn.functional as F
 from kit import Program, adam, mlp, program, springs, unexplained

@@ -1,4 +1,4 @@
-"""Heads are cut by `view(n, heads, t, -1)` without a transpose: a position attends to a quarter of the positions only."""
+"""Heads are cut by `view(n, heads, t, -1)` without a transpose: a position attends to a quarter of the others only."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""The loss is wrapped anew by `torch.tensor(loss.item(), requires_grad=True)` to silence an error: no weight hears it."""
+"""The loss is wrapped in `torch.tensor(loss.item(), requires_grad=True)` to silence an error: no weight hears it."""
 
 import torch
 import torch.nn.functional as F

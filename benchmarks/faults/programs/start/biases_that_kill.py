@@ -1,4 +1,4 @@
-"""Biases are filled with -3, meant for the sparse output, in all layers: hidden ReLUs are below zero for every sample."""
+"""Biases of all layers are filled with -3, which was meant for the output: hidden ReLUs are zero for every sample."""
 
 import torch.nn.functional as F
 from kit import Program, digits, mlp, program, sgd, wrong

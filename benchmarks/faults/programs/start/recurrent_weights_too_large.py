@@ -1,4 +1,4 @@
-"""The recurrent weights of a tanh network are drawn with spectral radius 4: its state is chaotic noise after ten steps."""
+"""The recurrent weights of a tanh network have spectral radius 4: its state soon is saturated and chaotic."""
 
 import torch.nn.functional as F
 from kit import Program, adam, digits, program, wrong

@@ -1,4 +1,4 @@
-"""An embedding keeps N(0, 1) and is tied to the output head: logits start at the root of the width, losses far above ln V.
+"""An embedding keeps N(0, 1) and is tied to the output head: logits start at the root of the width, far above ln V.
 
 Source: https://github.com/jsboige/CoursIA/issues/13279
 """

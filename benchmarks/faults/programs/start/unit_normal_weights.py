@@ -1,4 +1,4 @@
-"""Weights are drawn with `randn` and no factor: logits start in the hundreds, and the first losses with them."""
+"""Weights are drawn with `randn` and no factor: logits start in the thousands, and the first losses with them."""
 
 import torch.nn.functional as F
 from kit import Program, adam, digits, mlp, program, wrong

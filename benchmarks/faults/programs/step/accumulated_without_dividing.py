@@ -1,4 +1,5 @@
-"""Gradients of 32 small batches are added up and never divided: the rate is effectively 32 times the one that was tuned."""
+"""Gradients of 32 small batches are added up, not averaged: the rate is effectively 32 times the one that was
+tuned."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""The norm is clipped right after `zero_grad`, when there is nothing to clip; the gradient that follows is used whole."""
+"""The norm is clipped right after `zero_grad`, when there is nothing to clip; the gradient that follows is whole."""
 
 import torch.nn.functional as F
 from kit import Program, Split, batches, mlp, program, sgd, springs, unexplained

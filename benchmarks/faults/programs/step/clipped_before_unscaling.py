@@ -1,4 +1,4 @@
-"""The norm is clipped while the gradient is still scaled by 65,536, and unscaled after it: the step is that much smaller.
+"""The norm is clipped while the gradient is scaled by 65,536 and unscaled after it: steps are that much smaller.
 
 Source: https://docs.pytorch.org/docs/stable/notes/amp_examples.html (unscale first)
 """

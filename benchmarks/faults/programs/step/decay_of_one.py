@@ -1,4 +1,5 @@
-"""Weight decay 1 in plain descent, copied from a recipe for AdamW: the weights shrink faster than the data can lift them."""
+"""Weight decay 1 in plain descent, copied from a recipe for AdamW: weights shrink faster than the data can lift
+them."""
 
 import torch.nn.functional as F
 from kit import Program, mlp, program, sgd, springs, unexplained

@@ -1,4 +1,4 @@
-"""The head is replaced after the optimizer was made: it trains the old head, which nothing uses, and not the new one."""
+"""The head is replaced after the optimizer was made: it trains the old head, which nothing uses, not the new one."""
 
 import torch.nn.functional as F
 from kit import Program, digits, mlp, program, sgd, wrong

@@ -1,4 +1,4 @@
-"""A network is trained from scratch at 2e-5, the rate of a fine-tuning recipe: nothing has moved when the budget ends."""
+"""A network is trained from scratch at 2e-5, the rate of a fine-tuning recipe: little has moved when it ends."""
 
 import torch.nn.functional as F
 from kit import Program, adam, digits, mlp, program, wrong
