@@ -1,6 +1,6 @@
 """A public suite of training programs with one fault each, and of healthy ones: what do checkers say of them?
 
-    python benchmarks/faults > benchmarks/results/faults.txt                        # asks every tool, ten minutes
+    python benchmarks/faults > benchmarks/results/faults.txt                        # asks every tool, five minutes
     python benchmarks/faults --symptoms > benchmarks/results/fault_symptoms.txt     # trains all programs, ten minutes
     python benchmarks/faults --tools gainstage --only loss/                         # a part of it
 
