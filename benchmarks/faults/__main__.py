@@ -29,6 +29,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+
 from causes import CAUSES, named
 from suite import Case, faulty, repaired, suspicious
 from tools import TOOLS, Alarm, seeded

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
+
 from kit import Program
 
 HERE = Path(__file__).parent

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from kit import Program
 from torch import Tensor
+
+from kit import Program
 
 
 class Alarm(NamedTuple):

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, program, split, unexplained
 from torch import Tensor, nn
+
+from kit import Program, adam, program, split, unexplained
 
 
 class Factors(nn.Module):

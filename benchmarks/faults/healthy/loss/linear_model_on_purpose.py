@@ -1,8 +1,9 @@
 """A linear regression: one layer, no nonlinearity, and nothing wrong with it."""
 
 import torch.nn.functional as F
-from kit import Program, measured, program, sgd, unexplained
 from torch import nn
+
+from kit import Program, measured, program, sgd, unexplained
 
 
 def build() -> Program:

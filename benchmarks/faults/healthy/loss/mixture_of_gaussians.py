@@ -3,8 +3,9 @@
 import math
 
 import torch
-from kit import Program, adam, mlp, predicted, program, split
 from torch import Tensor, nn
+
+from kit import Program, adam, mlp, predicted, program, split
 
 
 def loss(out: Tensor, y: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, Split, adam, digits, program, unexplained
 from torch import Tensor, nn
+
+from kit import Program, Split, adam, digits, program, unexplained
 
 
 class Narrow(nn.Module):

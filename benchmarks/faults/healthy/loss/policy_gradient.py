@@ -1,8 +1,9 @@
 """REINFORCE on a bandit with four states: the loss is a log-likelihood weighted by either sign and may be negative."""
 
 import torch
-from kit import Program, Split, adam, mlp, predicted, program
 from torch import Tensor, nn
+
+from kit import Program, Split, adam, mlp, predicted, program
 
 
 def loss(out: Tensor, played: Tensor) -> Tensor:

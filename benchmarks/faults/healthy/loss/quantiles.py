@@ -1,8 +1,9 @@
 """Three quantiles by the pinball loss: the lowest output learns ten times slower from samples above it."""
 
 import torch
-from kit import Program, Split, adam, mlp, predicted, program, springs
 from torch import Tensor
+
+from kit import Program, Split, adam, mlp, predicted, program, springs
 
 LEVELS = torch.tensor([0.1, 0.5, 0.9])
 

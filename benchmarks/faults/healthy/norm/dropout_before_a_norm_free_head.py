@@ -1,8 +1,9 @@
 """Dropout of one half in two layers and in front of the head, off in evaluation."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, program, wrong
 
 
 def build() -> Program:

@@ -1,8 +1,9 @@
 """Raw measurements in their own units go through a batch normalization first, which is there for that."""
 
 import torch.nn.functional as F
-from kit import Program, adam, measured, mlp, program, wrong
 from torch import nn
+
+from kit import Program, adam, measured, mlp, program, wrong
 
 
 def build() -> Program:

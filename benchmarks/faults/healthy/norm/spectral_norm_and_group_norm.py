@@ -1,8 +1,9 @@
 """Spectral normalization of the weights and group normalization, trained with a batch of four."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, program, wrong
 
 
 def build() -> Program:

@@ -1,9 +1,10 @@
 """Blocks are checkpointed in the non-reentrant way, which needs no input that asks for a gradient."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from kit import Program, adam, digits, program, wrong
 
 
 class Deep(nn.Module):

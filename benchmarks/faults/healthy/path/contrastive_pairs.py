@@ -4,8 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, predicted, program
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, mlp, predicted, program
 
 
 class Views(nn.Module):

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, mlp, program, springs, unexplained
 from torch import Tensor, nn
+
+from kit import Program, adam, mlp, program, springs, unexplained
 
 
 class Mixture(nn.Module):

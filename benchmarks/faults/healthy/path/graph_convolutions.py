@@ -5,8 +5,9 @@ Source: https://arxiv.org/abs/1609.02907
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, predicted
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, predicted
 
 
 class Graph(nn.Module):

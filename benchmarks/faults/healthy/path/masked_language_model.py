@@ -4,8 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from kit import VOCABULARY, Attention, Gpt, Program, adam, batches, plain_step, predicted, text
 from torch import Tensor
+
+from kit import VOCABULARY, Attention, Gpt, Program, adam, batches, plain_step, predicted, text
 
 HIDDEN = VOCABULARY - 1
 

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, bags, batches, plain_step, predicted
 from torch import Tensor, nn
+
+from kit import Program, adam, bags, batches, plain_step, predicted
 
 
 class Reverse(nn.Module):

@@ -5,8 +5,9 @@ Source: https://arxiv.org/abs/1711.00937
 
 import torch
 import torch.nn.functional as F
-from kit import Program, Split, adam, digits, mlp, program, unexplained
 from torch import Tensor, nn
+
+from kit import Program, Split, adam, digits, mlp, program, unexplained
 
 
 class Codes(nn.Module):

@@ -4,8 +4,9 @@ Source: https://arxiv.org/abs/2212.09748
 """
 
 import torch.nn.functional as F
-from kit import Program, adam, batches, mlp, plain_step, predicted, springs
 from torch import Tensor, nn
+
+from kit import Program, adam, batches, mlp, plain_step, predicted, springs
 
 
 class Modulated(nn.Module):

@@ -4,8 +4,9 @@ Source: https://arxiv.org/abs/1504.00941
 """
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, program, wrong
 
 
 class Reader(nn.Module):

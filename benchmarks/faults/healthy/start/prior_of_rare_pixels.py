@@ -6,8 +6,9 @@ Source: https://arxiv.org/abs/1708.02002
 import math
 
 import torch.nn.functional as F
-from kit import Program, UNet, adam, discs, predicted, program
 from torch import Tensor, nn
+
+from kit import Program, UNet, adam, discs, predicted, program
 
 
 def loss(out: Tensor, y: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, program, wrong
 
 
 class Features(nn.Module):

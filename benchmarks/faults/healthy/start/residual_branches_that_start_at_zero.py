@@ -5,8 +5,9 @@ Source: https://arxiv.org/abs/1901.09321
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, program, wrong
 
 
 class Fixup(nn.Module):

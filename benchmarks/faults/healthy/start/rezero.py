@@ -5,8 +5,9 @@ Source: https://arxiv.org/abs/2003.04887
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, mlp, program, springs, unexplained
 from torch import Tensor, nn
+
+from kit import Program, adam, mlp, program, springs, unexplained
 
 
 class ReZero(nn.Module):

@@ -4,8 +4,9 @@ Source: https://arxiv.org/abs/2006.09661
 """
 
 import torch.nn.functional as F
-from kit import Program, Split, adam, photo, program, unexplained
 from torch import Tensor, nn
+
+from kit import Program, Split, adam, photo, program, unexplained
 
 
 class Sine(nn.Module):

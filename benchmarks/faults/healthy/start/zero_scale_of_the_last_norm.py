@@ -4,8 +4,9 @@ Source: https://arxiv.org/abs/1706.02677
 """
 
 import torch.nn.functional as F
-from kit import Program, digits, program, sgd, wrong
 from torch import Tensor, nn
+
+from kit import Program, digits, program, sgd, wrong
 
 
 class Branch(nn.Module):

@@ -1,8 +1,9 @@
 """Gradients are kept over four calls of the loop's step, and only the fourth moves the weights and clears them."""
 
 import torch.nn.functional as F
-from kit import Program, adam, batches, mlp, program, springs, unexplained
 from torch import Tensor
+
+from kit import Program, adam, batches, mlp, program, springs, unexplained
 
 
 def build() -> Program:

@@ -1,8 +1,9 @@
 """A recurrent network's gradient is clipped to norm 1 after the backward pass, which only the first steps exceed."""
 
 import torch.nn.functional as F
-from kit import Program, adam, batches, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, batches, digits, program, wrong
 
 
 class Reader(nn.Module):

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, measured, mlp, program, unexplained
 from torch import Tensor, nn
+
+from kit import Program, measured, mlp, program, unexplained
 
 
 def build() -> Program:

@@ -1,8 +1,9 @@
 """The loss is summed over the batch on purpose, and the rate is 64 times smaller for it."""
 
 import torch.nn.functional as F
-from kit import Program, digits, mlp, program, sgd, wrong
 from torch import Tensor
+
+from kit import Program, digits, mlp, program, sgd, wrong
 
 
 def build() -> Program:

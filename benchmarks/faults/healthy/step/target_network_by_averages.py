@@ -7,8 +7,9 @@ from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, batches, digits, predicted, program
 from torch import Tensor, nn
+
+from kit import Program, adam, batches, digits, predicted, program
 
 
 class Twins(nn.Module):

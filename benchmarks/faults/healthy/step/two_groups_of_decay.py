@@ -1,6 +1,7 @@
 """AdamW with decay 0.1 on weights and none on biases and norms, in two groups that cover everything."""
 
 import torch
+
 from kit import Gpt, Program, language, next_token
 
 

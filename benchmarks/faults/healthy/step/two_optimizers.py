@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, bags, batches, mlp, predicted
 from torch import Tensor, nn
+
+from kit import Program, adam, bags, batches, mlp, predicted
 
 
 class Bag(nn.Module):

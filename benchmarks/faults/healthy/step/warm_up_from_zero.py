@@ -4,8 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, batches, digits, mlp, program, wrong
 from torch import Tensor
+
+from kit import Program, adam, batches, digits, mlp, program, wrong
 
 
 def build() -> Program:

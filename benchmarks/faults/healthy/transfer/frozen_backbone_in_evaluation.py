@@ -1,8 +1,9 @@
 """A frozen backbone whose batch normalization is kept in evaluation mode on purpose, and a fresh head that trains."""
 
 import torch.nn.functional as F
-from kit import Program, adam, batches, other_digits, pretrained, program, wrong
 from torch import Tensor
+
+from kit import Program, adam, batches, other_digits, pretrained, program, wrong
 
 
 def build() -> Program:

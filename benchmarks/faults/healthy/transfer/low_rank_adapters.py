@@ -5,8 +5,9 @@ Source: https://arxiv.org/abs/2106.09685
 
 import torch
 import torch.nn.functional as F
-from kit import Program, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, digits, program, wrong
 
 
 class Adapted(nn.Module):

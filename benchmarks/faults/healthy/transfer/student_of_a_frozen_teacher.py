@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, batches, mlp, other_digits, plain_step, predicted, pretrained, program
 from torch import Tensor, nn
+
+from kit import Program, adam, batches, mlp, other_digits, plain_step, predicted, pretrained, program
 
 
 class Pair(nn.Module):

@@ -1,8 +1,9 @@
 """Unscaled measurements of tumours, up to 4,254, enter a layer of sigmoids, which they saturate."""
 
 import torch.nn.functional as F
-from kit import Program, Split, adam, measured, mlp, program, wrong
 from torch import nn
+
+from kit import Program, Split, adam, measured, mlp, program, wrong
 
 CAUSE = "input-scale"
 

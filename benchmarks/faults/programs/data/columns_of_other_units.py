@@ -1,6 +1,7 @@
 """The columns of the wines are used in their own units, proline near 750 beside hues near 1."""
 
 import torch.nn.functional as F
+
 from kit import Program, measured, mlp, program, sgd, wrong
 
 CAUSE = "input-scale"

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+
 from kit import Program, Split, adam, digits, mlp, program, wrong
 
 CAUSE = "mismatched-labels"

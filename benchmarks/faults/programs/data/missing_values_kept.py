@@ -4,6 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+
 from kit import Program, Split, adam, measured, mlp, program, wrong
 
 CAUSE = "non-finite-data"

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, Split, digits, mlp, program, sgd, wrong
 from torch import Tensor
+
+from kit import Program, Split, digits, mlp, program, sgd, wrong
 
 CAUSE = "one-class-batches"
 

@@ -1,6 +1,7 @@
 """Pixels come as 0 to 255 and descent runs at a rate for inputs of order one: the first steps throw it off."""
 
 import torch.nn.functional as F
+
 from kit import Program, Split, digits, mlp, program, sgd, wrong
 
 CAUSE = "input-scale"

@@ -1,6 +1,7 @@
 """Accelerations in SI units are of order 1e-5: the network's own start is far larger than all that it is to learn."""
 
 import torch.nn.functional as F
+
 from kit import Program, Split, adam, mlp, program, springs, unexplained
 
 CAUSE = "target-scale"

@@ -2,6 +2,7 @@
 given."""
 
 import torch.nn.functional as F
+
 from kit import Program, adam, mlp, program, split, standardized, stored, unexplained
 
 CAUSE = "target-scale"

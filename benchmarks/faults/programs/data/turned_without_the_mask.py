@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, Split, UNet, adam, discs, program, wrong
 from torch import Tensor
+
+from kit import Program, Split, UNet, adam, discs, program, wrong
 
 CAUSE = "mismatched-labels"
 
@@ -18,7 +19,7 @@ def make(broken: bool) -> Program:
     data, model = Split(turned(x, quarters), y if broken else turned(y, quarters), x_test, y_test), UNet()
     loss = F.binary_cross_entropy_with_logits
 
-    def decide(out):
+    def decide(out: Tensor) -> Tensor:
         return (out > 0).float()
 
     return program(model, data, loss, adam(model), wrong(model, data, decide), size=32, steps=120)

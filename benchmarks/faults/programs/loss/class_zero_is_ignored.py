@@ -1,7 +1,8 @@
 """`ignore_index=0` was meant for padding, but 0 is a class of this task: nothing ever teaches it."""
 
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "ignored-labels"
 

@@ -4,6 +4,7 @@ Source: https://docs.pytorch.org/docs/stable/notes/broadcasting.html
 """
 
 import torch.nn.functional as F
+
 from kit import Program, Split, adam, measured, mlp, program, unexplained
 
 CAUSE = "broadcast-target"

@@ -5,8 +5,9 @@ Source: https://arxiv.org/abs/1704.06369 (the bound of a softmax over normalized
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, predicted, program
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, mlp, predicted, program
 
 CAUSE = "unreachable-targets"
 

@@ -6,8 +6,9 @@ Source: https://github.com/RLinf/RLinf/issues/1568
 import math
 
 import torch
-from kit import Program, adam, mlp, predicted, program, split
 from torch import Tensor, nn
+
+from kit import Program, adam, mlp, predicted, program, split
 
 CAUSE = "broadcast-target"
 

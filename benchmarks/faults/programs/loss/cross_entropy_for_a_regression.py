@@ -1,6 +1,7 @@
 """Six accelerations are given to `cross_entropy`, which takes them for the probabilities of six classes."""
 
 import torch.nn.functional as F
+
 from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "wrong-kind-of-loss"

@@ -1,7 +1,8 @@
 """The overlap of a dice loss is taken of logits instead of probabilities: its denominator can be zero or negative."""
 
-from kit import Program, UNet, adam, discs, predicted, program
 from torch import Tensor
+
+from kit import Program, UNet, adam, discs, predicted, program
 
 CAUSE = "no-log-probabilities"
 

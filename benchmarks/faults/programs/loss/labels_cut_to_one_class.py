@@ -1,6 +1,7 @@
 """Labels are scaled to 0..1 and then cast to integers: all digits but the last become class 0."""
 
 import torch.nn.functional as F
+
 from kit import Program, Split, adam, digits, mlp, program, wrong
 
 CAUSE = "scaled-labels"

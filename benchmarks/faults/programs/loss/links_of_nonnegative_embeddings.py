@@ -7,8 +7,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, mlp, predicted, program, split
 from torch import Tensor, nn
+
+from kit import Program, adam, mlp, predicted, program, split
 
 CAUSE = "unreachable-targets"
 

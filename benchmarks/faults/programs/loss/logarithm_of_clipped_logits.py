@@ -1,8 +1,9 @@
 """A cross-entropy written by hand clips raw logits into (0, 1) before its logarithm: beyond the clip nothing learns."""
 
 import torch.nn.functional as F
-from kit import Program, Split, adam, digits, mlp, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, Split, adam, digits, mlp, program, wrong
 
 CAUSE = "no-log-probabilities"
 

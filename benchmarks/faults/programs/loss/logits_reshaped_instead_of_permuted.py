@@ -1,8 +1,9 @@
 """Logits [N, C, H, W] become [N*H*W, C] by `reshape` alone, so that pixels are judged by classes of other pixels."""
 
 import torch.nn.functional as F
-from kit import Program, Split, UNet, adam, discs, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, Split, UNet, adam, discs, program, wrong
 
 CAUSE = "scrambled-layout"
 

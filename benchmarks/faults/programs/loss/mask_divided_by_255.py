@@ -1,6 +1,8 @@
 """A mask that is 0 and 1 already is divided by 255 like the picture: the target is nearly 0 everywhere."""
 
 import torch.nn.functional as F
+from torch import Tensor
+
 from kit import Program, Split, UNet, adam, discs, program, wrong
 
 CAUSE = "scaled-labels"
@@ -10,7 +12,7 @@ def make(broken: bool) -> Program:
     x, y, x_test, y_test = discs()
     data, model = Split(x, y / 255 if broken else y, x_test, y_test), UNet()
 
-    def decide(out):
+    def decide(out: Tensor) -> Tensor:
         return (out > 0).float()
 
     return program(

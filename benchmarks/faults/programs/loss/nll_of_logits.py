@@ -4,8 +4,9 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html (th
 """
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "no-log-probabilities"
 

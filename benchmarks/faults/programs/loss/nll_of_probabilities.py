@@ -1,8 +1,9 @@
 """`nll_loss` is given the softmax without its logarithm: a sample that is quite wrong has no gradient left."""
 
 import torch.nn.functional as F
-from kit import Program, digits, mlp, program, sgd, wrong
 from torch import nn
+
+from kit import Program, digits, mlp, program, sgd, wrong
 
 CAUSE = "no-log-probabilities"
 

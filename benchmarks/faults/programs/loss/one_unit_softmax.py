@@ -1,8 +1,9 @@
 """A softmax over a single unit is always 1, whatever the network says."""
 
 import torch.nn.functional as F
-from kit import Program, Split, adam, measured, mlp, program, wrong
 from torch import nn
+
+from kit import Program, Split, adam, measured, mlp, program, wrong
 
 CAUSE = "constant-output"
 

@@ -1,8 +1,9 @@
 """An L1 penalty sums the absolute weights of the network without a factor: the weights go to zero, not the error."""
 
 import torch.nn.functional as F
-from kit import Program, adam, mlp, program, springs, unexplained
 from torch import Tensor
+
+from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "term-outweighs"
 

@@ -1,8 +1,9 @@
 """Prediction and label change places in a cross-entropy written by hand, which is linear in the prediction then."""
 
 import torch.nn.functional as F
-from kit import Program, Split, adam, digits, mlp, predicted, program
 from torch import Tensor, nn
+
+from kit import Program, Split, adam, digits, mlp, predicted, program
 
 CAUSE = "swapped-arguments"
 

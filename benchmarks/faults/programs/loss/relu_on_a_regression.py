@@ -1,8 +1,9 @@
 """The last layer of a regression keeps the ReLU of the hidden ones: half of the targets are negative, no output is."""
 
 import torch.nn.functional as F
-from kit import Program, adam, mlp, program, springs, unexplained
 from torch import nn
+
+from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "unreachable-targets"
 

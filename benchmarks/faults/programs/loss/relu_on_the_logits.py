@@ -1,8 +1,9 @@
 """The last layer of the network has a ReLU like all others: classes whose logit starts below zero get no gradient."""
 
 import torch.nn.functional as F
-from kit import Program, digits, mlp, program, sgd, wrong
 from torch import nn
+
+from kit import Program, digits, mlp, program, sgd, wrong
 
 CAUSE = "squashed-twice"
 

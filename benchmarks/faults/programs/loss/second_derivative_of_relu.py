@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import torch
-from kit import Program, adam, mlp, predicted, program, split
 from torch import Tensor, nn
+
+from kit import Program, adam, mlp, predicted, program, split
 
 CAUSE = "term-without-gradient"
 

@@ -4,8 +4,9 @@ Source: https://github.com/hustvl/YOLOP/issues/141
 """
 
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from kit import Program, UNet, adam, discs, program, wrong
-from torch import nn
 
 CAUSE = "squashed-twice"
 
@@ -13,7 +14,7 @@ CAUSE = "squashed-twice"
 def make(broken: bool) -> Program:
     model, data = UNet(nn.Sigmoid() if broken else None), discs()
 
-    def decide(out):
+    def decide(out: Tensor) -> Tensor:
         return (out.sigmoid() > 0.5).float()
 
     loss = F.binary_cross_entropy_with_logits

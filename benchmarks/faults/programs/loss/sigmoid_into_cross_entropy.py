@@ -1,8 +1,9 @@
 """Ten sigmoids feed a cross-entropy over ten classes: a logit cannot leave 0..1, a probability cannot pass 0.23."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, predicted, program
 from torch import nn
+
+from kit import Program, adam, digits, mlp, predicted, program
 
 CAUSE = "squashed-twice"
 

@@ -1,8 +1,9 @@
 """A regression ends in a sigmoid although its standardized targets lie on both sides of zero."""
 
 import torch.nn.functional as F
-from kit import Program, adam, mlp, program, springs, unexplained
 from torch import nn
+
+from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "unreachable-targets"
 

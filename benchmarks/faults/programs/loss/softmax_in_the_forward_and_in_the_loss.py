@@ -1,8 +1,9 @@
 """The model returns probabilities and a loss written by hand takes `log_softmax` of them: a softmax of a softmax."""
 
 import torch
-from kit import Program, digits, mlp, program, sgd, wrong
 from torch import Tensor, nn
+
+from kit import Program, digits, mlp, program, sgd, wrong
 
 CAUSE = "squashed-twice"
 

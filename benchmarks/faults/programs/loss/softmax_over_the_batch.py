@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from kit import Program, adam, digits, mlp, predicted, program
-from torch import nn
 
 CAUSE = "rows-mix"
 
@@ -11,7 +12,7 @@ CAUSE = "rows-mix"
 def make(broken: bool) -> Program:
     model, data = mlp(64, 64, 10, end=nn.Softmax(0 if broken else 1)), digits()
 
-    def loss(p, y):
+    def loss(p: Tensor, y: Tensor) -> Tensor:
         return F.nll_loss((p + 1e-9).log(), y)
 
     def error() -> float:  # one by one, as a program in use sees them

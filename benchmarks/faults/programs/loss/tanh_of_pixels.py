@@ -1,8 +1,9 @@
 """The decoder of an autoencoder ends in a tanh, but standardized pixels reach 1.85: bright strokes stay grey."""
 
 import torch.nn.functional as F
-from kit import Program, Split, adam, digits, mlp, program, unexplained
 from torch import nn
+
+from kit import Program, Split, adam, digits, mlp, program, unexplained
 
 CAUSE = "unreachable-targets"
 

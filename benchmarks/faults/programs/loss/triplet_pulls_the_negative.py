@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, Split, adam, digits, mlp, predicted, program
 from torch import Tensor, nn
+
+from kit import Program, Split, adam, digits, mlp, predicted, program
 
 CAUSE = "swapped-arguments"
 
@@ -23,7 +24,7 @@ def make(broken: bool) -> Program:
     same = [(y == c).nonzero()[:, 0] for c in range(10)]
     other = [(y != c).nonzero()[:, 0] for c in range(10)]
 
-    def pick(rows, c):
+    def pick(rows: list[Tensor], c: int) -> Tensor:
         return rows[c][torch.randint(len(rows[c]), (1,), generator=g)]
 
     positive = torch.cat([pick(same, int(c)) for c in y])

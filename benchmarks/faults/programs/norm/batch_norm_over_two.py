@@ -4,8 +4,9 @@ Source: https://arxiv.org/abs/1803.08494 (error against batch size)
 """
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, program, wrong
 
 CAUSE = "few-values"
 

@@ -1,8 +1,9 @@
 """A pretrained backbone is loaded without its buffers and kept in evaluation: it divides by statistics of 0 and 1."""
 
 import torch.nn.functional as F
-from kit import Program, adam, batches, cnn, other_digits, pretrained, program, wrong
 from torch import Tensor
+
+from kit import Program, adam, batches, cnn, other_digits, pretrained, program, wrong
 
 CAUSE = "stale-statistics"
 

@@ -1,8 +1,9 @@
 """A layer normalization has an epsilon of 0.1 where activations are of order 0.001: it divides by 0.3, not by them."""
 
 import torch.nn.functional as F
-from kit import Program, Split, digits, program, sgd, wrong
 from torch import nn
+
+from kit import Program, Split, digits, program, sgd, wrong
 
 CAUSE = "large-epsilon"
 

@@ -1,8 +1,9 @@
 """Behind a pooling to 1x1 each group of a group normalization holds one channel, a single value: its output is zero."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, program, wrong
 
 CAUSE = "constant-normalization"
 

@@ -1,8 +1,9 @@
 """A layer normalization over the last axis of [N, 1] stands behind the output of a regression: it returns its bias."""
 
 import torch.nn.functional as F
-from kit import Program, adam, measured, mlp, program, unexplained
 from torch import nn
+
+from kit import Program, adam, measured, mlp, program, unexplained
 
 CAUSE = "constant-normalization"
 

@@ -6,8 +6,9 @@ Source: https://github.com/keras-team/keras/issues/23075
 import math
 
 import torch.nn.functional as F
-from kit import Program, adam, bags, batches, mlp, plain_step, predicted
 from torch import Tensor, nn
+
+from kit import Program, adam, bags, batches, mlp, plain_step, predicted
 
 CAUSE = "non-finite-gradient"
 

@@ -1,8 +1,9 @@
 """Running statistics move by a ten-thousandth a step in a run of 200: evaluation still divides by the initial ones."""
 
 import torch.nn.functional as F
-from kit import Program, Split, adam, cnn, digits, program, wrong
 from torch import nn
+
+from kit import Program, Split, adam, cnn, digits, program, wrong
 
 CAUSE = "norm-momentum"
 

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, predicted, program
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, predicted, program
 
 CAUSE = "rows-mix"
 

@@ -5,8 +5,9 @@ Source: https://github.com/pytorch/pytorch/issues/187297
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, mlp, program, springs, unexplained
 from torch import Tensor, nn
+
+from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "non-finite-gradient"
 

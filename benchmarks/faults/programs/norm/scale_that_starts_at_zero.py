@@ -5,8 +5,9 @@ Source: https://github.com/google-research/timesfm/pull/481
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, program, wrong
 
 CAUSE = "zero-scale"
 

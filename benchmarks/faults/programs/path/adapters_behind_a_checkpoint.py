@@ -5,9 +5,10 @@ Source: https://docs.pytorch.org/docs/stable/checkpoint.html (the reentrant vari
 
 import torch
 import torch.nn.functional as F
-from kit import Program, digits, program, wrong
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from kit import Program, digits, program, wrong
 
 CAUSE = "cut-path"
 

@@ -5,8 +5,9 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scale
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, program, wrong
 
 CAUSE = "dropout-in-evaluation"
 

@@ -4,8 +4,9 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
 """
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, program, wrong
 
 CAUSE = "rows-mix"
 

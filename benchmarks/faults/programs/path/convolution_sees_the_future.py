@@ -1,8 +1,9 @@
 """Convolutions of a causal model are padded on both sides: the kernel covers the sample that it is to foretell."""
 
 import torch.nn.functional as F
-from kit import VOCABULARY, Program, adam, language, next_token
 from torch import Tensor, nn
+
+from kit import VOCABULARY, Program, adam, language, next_token
 
 CAUSE = "future-leak"
 

@@ -2,8 +2,9 @@
 level."""
 
 import torch.nn.functional as F
-from kit import Program, Split, digits, mlp, program, sgd, wrong
 from torch import Tensor, nn
+
+from kit import Program, Split, digits, mlp, program, sgd, wrong
 
 CAUSE = "input-scale"
 

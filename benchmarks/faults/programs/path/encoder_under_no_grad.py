@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, program, wrong
 
 CAUSE = "cut-path"
 

@@ -4,8 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from kit import Program, batches, mlp, predicted
 from torch import Tensor, nn
+
+from kit import Program, batches, mlp, predicted
 
 CAUSE = "cut-path"
 

@@ -1,8 +1,9 @@
 """Features are detached in front of the head, left over from a debugging session: the body stays as it was drawn."""
 
 import torch.nn.functional as F
-from kit import Program, adam, mlp, program, springs, unexplained
 from torch import Tensor, nn
+
+from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "cut-path"
 

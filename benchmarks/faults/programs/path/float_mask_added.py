@@ -5,8 +5,9 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scale
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, bags, batches, mlp, plain_step, predicted
 from torch import Tensor, nn
+
+from kit import Program, adam, bags, batches, mlp, plain_step, predicted
 
 CAUSE = "wrong-mask"
 
@@ -31,7 +32,7 @@ def make(broken: bool) -> Program:
     optimizer = adam(model, 4e-3)
     step = plain_step(model, loss, optimizer, batches(ids[:n], real[:n], y[:n]))
 
-    def error():
+    def error() -> float:
         return float((predicted(model, ids[n:], real[n:]).argmax(-1) != y[n:]).float().mean())
 
     return Program(model, (ids[:64], real[:64]), y[:64], loss, optimizer, step, error, 500)

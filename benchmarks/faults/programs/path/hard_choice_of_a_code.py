@@ -4,8 +4,9 @@ Source: https://arxiv.org/abs/1711.00937 (which copies the gradient straight thr
 """
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "cut-path"
 

@@ -4,8 +4,9 @@ Source: https://github.com/huggingface/transformers/issues/27517
 """
 
 import torch.nn.functional as F
-from kit import Gpt, Program, adam, language, next_token
 from torch import Tensor
+
+from kit import Gpt, Program, adam, language, next_token
 
 CAUSE = "label-shift"
 

@@ -10,7 +10,7 @@ CAUSE = "label-shift"
 
 def make(broken: bool) -> Program:
     ids, _ = text()
-    model, optimizer = Gpt(), None
+    model = Gpt()
     optimizer = adam(model)
     labels = ids.roll(-1, 1) if broken else ids
     step = plain_step(model, next_token, optimizer, batches(ids, labels, size=32))

@@ -4,8 +4,9 @@ Source: https://github.com/kymatio/murenn/issues/42
 """
 
 import torch.nn.functional as F
-from kit import Program, adam, program, springs, unexplained
 from torch import Tensor, nn
+
+from kit import Program, adam, program, springs, unexplained
 
 CAUSE = "unregistered"
 

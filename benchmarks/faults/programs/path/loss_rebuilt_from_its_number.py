@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import Tensor
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "cut-path"
 

@@ -1,8 +1,9 @@
 """The activations between three linear layers were forgotten: together they are one linear map."""
 
 import torch.nn.functional as F
-from kit import Program, adam, mlp, program, springs, unexplained
 from torch import nn
+
+from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "linear-network"
 

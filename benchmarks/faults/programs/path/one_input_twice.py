@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, batches, mlp, plain_step, predicted, springs
 from torch import Tensor, nn
+
+from kit import Program, adam, batches, mlp, plain_step, predicted, springs
 
 CAUSE = "ignored-input"
 
@@ -25,7 +26,7 @@ def make(broken: bool) -> Program:
     optimizer = adam(model)
     step = plain_step(model, loss, optimizer, batches(x[:, :6], x[:, 6:], y))
 
-    def error():
+    def error() -> float:
         return float((predicted(model, x_test[:, :6], x_test[:, 6:]) - y_test).square().mean() / y_test.var())
 
     return Program(model, (x[:64, :6], x[:64, 6:]), y[:64], loss, optimizer, step, error, 300)

@@ -5,8 +5,9 @@ Source: https://github.com/jingyaogong/minimind/issues/858
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, program, split, unexplained
 from torch import Tensor, nn
+
+from kit import Program, adam, program, split, unexplained
 
 CAUSE = "cut-path"
 

@@ -6,8 +6,9 @@ Source: https://github.com/nerminnuraydogan/vision-transformer/issues/1
 import math
 
 import torch
-from kit import Attention, Gpt, Program, adam, language, next_token
 from torch import Tensor
+
+from kit import Attention, Gpt, Program, adam, language, next_token
 
 CAUSE = "future-leak"
 

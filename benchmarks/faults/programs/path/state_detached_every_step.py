@@ -1,8 +1,9 @@
 """A recurrent state is detached after every step: no gradient passes from one step to the one before it."""
 
 import torch.nn.functional as F
-from kit import Program, adam, program, remembered, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, program, remembered, wrong
 
 CAUSE = "cut-path"
 

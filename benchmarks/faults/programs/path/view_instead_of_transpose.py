@@ -1,8 +1,9 @@
 """A batch [N, T, F] is brought to [T, N, F] by `view`: the steps of a sequence come from different samples."""
 
 import torch.nn.functional as F
-from kit import Program, adam, program, remembered, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, program, remembered, wrong
 
 CAUSE = "rows-mix"
 

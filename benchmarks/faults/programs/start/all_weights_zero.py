@@ -1,8 +1,9 @@
 """Every weight and bias starts at zero: no hidden layer gets a gradient, and only the last bias moves."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "symmetric-start"
 

@@ -1,8 +1,9 @@
 """Biases of all layers are filled with -3, which was meant for the output: hidden ReLUs are zero for every sample."""
 
 import torch.nn.functional as F
-from kit import Program, digits, mlp, program, sgd, wrong
 from torch import nn
+
+from kit import Program, digits, mlp, program, sgd, wrong
 
 CAUSE = "dead-units"
 

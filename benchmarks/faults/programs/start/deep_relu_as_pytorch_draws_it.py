@@ -1,8 +1,9 @@
 """Thirty ReLU layers at PyTorch's default start: each leaves four tenths of the signal; the biases drown the rest."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "collapsed-start"
 

@@ -1,8 +1,9 @@
 """Ten sigmoid layers at PyTorch's default start: each passes on about a seventh of the differences between samples."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "collapsed-start"
 

@@ -4,8 +4,9 @@ Source: https://proceedings.mlr.press/v37/jozefowicz15.html (on the bias of the 
 """
 
 import torch.nn.functional as F
-from kit import Program, adam, program, remembered, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, program, remembered, wrong
 
 CAUSE = "forget-gate"
 

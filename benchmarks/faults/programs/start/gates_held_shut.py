@@ -1,8 +1,9 @@
 """Highway gates start with a bias of -12: sigmoid(-12) lets six millionths through, and as little gradient back."""
 
 import torch.nn.functional as F
-from kit import Program, adam, program, springs, unexplained
 from torch import Tensor, nn
+
+from kit import Program, adam, program, springs, unexplained
 
 CAUSE = "saturated-start"
 

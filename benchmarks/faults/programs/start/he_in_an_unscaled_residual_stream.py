@@ -1,8 +1,9 @@
 """Forty residual blocks without normalization, each at full He scale: the stream doubles with every block."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, program, wrong
 
 CAUSE = "exploding-start"
 

@@ -5,8 +5,9 @@ Source: https://github.com/sauradip/STALE/issues/16
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "never-filled"
 

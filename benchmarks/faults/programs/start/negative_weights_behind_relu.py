@@ -1,8 +1,9 @@
 """Weights are drawn from (-a, 0): behind a ReLU all inputs are non-negative, so the next layer never fires."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "dead-units"
 

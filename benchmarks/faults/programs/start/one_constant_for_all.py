@@ -1,8 +1,9 @@
 """All weights start at 0.05: the units of a layer are copies of each other and stay copies."""
 
 import torch.nn.functional as F
-from kit import Program, adam, mlp, program, springs, unexplained
 from torch import nn
+
+from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "symmetric-start"
 

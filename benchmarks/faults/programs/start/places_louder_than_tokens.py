@@ -1,7 +1,8 @@
 """Embeddings of the positions are drawn at thirty times the level of the tokens', which vanish in the first norm."""
 
-from kit import Gpt, Program, adam, language, next_token
 from torch import nn
+
+from kit import Gpt, Program, adam, language, next_token
 
 CAUSE = "embedding-scale"
 

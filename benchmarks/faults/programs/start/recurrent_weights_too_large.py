@@ -1,8 +1,9 @@
 """The recurrent weights of a tanh network have spectral radius 4: its state soon is saturated and chaotic."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, program, wrong
 from torch import Tensor, nn
+
+from kit import Program, adam, digits, program, wrong
 
 CAUSE = "saturated-start"
 

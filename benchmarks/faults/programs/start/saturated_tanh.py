@@ -1,8 +1,9 @@
 """Weights of N(0, 1) in front of tanh: nearly every unit is at -1 or 1, where its slope is gone."""
 
 import torch.nn.functional as F
-from kit import Program, digits, mlp, program, sgd, wrong
 from torch import nn
+
+from kit import Program, digits, mlp, program, sgd, wrong
 
 CAUSE = "saturated-start"
 

@@ -1,8 +1,9 @@
 """All weights are drawn from N(0, 0.01) as in an old tutorial: eight tanh layers pass on a 10^-9 of the signal."""
 
 import torch.nn.functional as F
-from kit import Program, digits, mlp, program, sgd, wrong
 from torch import nn
+
+from kit import Program, digits, mlp, program, sgd, wrong
 
 CAUSE = "collapsed-start"
 

@@ -3,8 +3,9 @@
 Source: https://github.com/jsboige/CoursIA/issues/13279
 """
 
-from kit import Gpt, Program, adam, language, next_token
 from torch import nn
+
+from kit import Gpt, Program, adam, language, next_token
 
 CAUSE = "embedding-scale"
 

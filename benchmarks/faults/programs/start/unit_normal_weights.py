@@ -1,8 +1,9 @@
 """Weights are drawn with `randn` and no factor: logits start in the thousands, and the first losses with them."""
 
 import torch.nn.functional as F
-from kit import Program, adam, digits, mlp, program, wrong
 from torch import nn
+
+from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "exploding-start"
 

@@ -3,8 +3,9 @@ tuned."""
 
 import torch
 import torch.nn.functional as F
-from kit import Program, batches, mlp, program, sgd, springs, unexplained
 from torch import Tensor
+
+from kit import Program, batches, mlp, program, sgd, springs, unexplained
 
 CAUSE = "rate-too-high"
 

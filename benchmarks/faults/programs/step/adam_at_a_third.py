@@ -1,6 +1,7 @@
 """Adam runs at 0.3, a rate that was copied from a recipe for plain descent."""
 
 import torch.nn.functional as F
+
 from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "rate-too-high"

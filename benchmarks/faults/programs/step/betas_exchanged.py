@@ -1,6 +1,7 @@
 """Adam's two betas change places: (0.999, 0.9) follows a gradient that is a thousand steps old."""
 
 import torch.nn.functional as F
+
 from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "unusual-momentum"

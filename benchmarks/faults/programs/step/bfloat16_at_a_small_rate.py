@@ -5,6 +5,8 @@ Source: https://github.com/meta-pytorch/torchtune/issues/2254
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from kit import Program, Split, adam, batches, other_digits, plain_step, pretrained, program, wrong
 
 CAUSE = "rounding"
@@ -23,7 +25,7 @@ def make(broken: bool) -> Program:
     data = Split(x.to(kind), y, x_test.to(kind), y_test)
     optimizer = torch.optim.AdamW(model.parameters(), 4e-5, weight_decay=0.0)
 
-    def loss(out, y):
+    def loss(out: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(out.float(), y)
 
     return program(model, data, loss, optimizer, wrong(model, data), steps=300)

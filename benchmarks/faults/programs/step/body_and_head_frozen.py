@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+
 from kit import Program, other_digits, pretrained, program, wrong
 
 CAUSE = "frozen"

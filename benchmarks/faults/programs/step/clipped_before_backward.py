@@ -1,8 +1,9 @@
 """The norm is clipped right after `zero_grad`, when there is nothing to clip; the gradient that follows is whole."""
 
 import torch.nn.functional as F
-from kit import Program, Split, batches, mlp, program, sgd, springs, unexplained
 from torch import Tensor, nn
+
+from kit import Program, Split, batches, mlp, program, sgd, springs, unexplained
 
 CAUSE = "clip-order"
 

@@ -5,8 +5,9 @@ Source: https://docs.pytorch.org/docs/stable/notes/amp_examples.html (unscale fi
 
 import torch
 import torch.nn.functional as F
-from kit import Program, batches, mlp, program, sgd, springs, unexplained
 from torch import Tensor, nn
+
+from kit import Program, batches, mlp, program, sgd, springs, unexplained
 
 CAUSE = "clip-order"
 

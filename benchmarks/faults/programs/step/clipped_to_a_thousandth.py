@@ -1,8 +1,9 @@
 """The norm of the gradient is clipped to 0.001 although it is about 1: every step has a thousandth of its length."""
 
 import torch.nn.functional as F
-from kit import Program, batches, mlp, program, sgd, springs, unexplained
 from torch import Tensor, nn
+
+from kit import Program, batches, mlp, program, sgd, springs, unexplained
 
 CAUSE = "clip-too-tight"
 

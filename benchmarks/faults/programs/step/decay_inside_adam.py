@@ -5,6 +5,7 @@ Source: https://arxiv.org/abs/1711.05101
 
 import torch
 import torch.nn.functional as F
+
 from kit import Program, mlp, program, springs, unexplained
 
 CAUSE = "term-outweighs"

@@ -2,6 +2,7 @@
 them."""
 
 import torch.nn.functional as F
+
 from kit import Program, mlp, program, sgd, springs, unexplained
 
 CAUSE = "term-outweighs"

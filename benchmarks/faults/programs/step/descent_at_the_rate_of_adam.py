@@ -1,6 +1,7 @@
 """Plain descent keeps the 1e-4 that Adam was run with: without Adam's scaling the steps are too small by orders."""
 
 import torch.nn.functional as F
+
 from kit import Program, mlp, program, sgd, springs, unexplained
 
 CAUSE = "rate-too-low"

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, adam, batches, mlp, program, springs, unexplained
 from torch import Tensor
+
+from kit import Program, adam, batches, mlp, program, springs, unexplained
 
 CAUSE = "falling-rate"
 

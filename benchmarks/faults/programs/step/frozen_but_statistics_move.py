@@ -5,8 +5,9 @@ Source: https://github.com/Lightning-AI/pytorch-lightning/issues/15062
 
 import torch
 import torch.nn.functional as F
-from kit import Program, Split, adam, batches, digits, other_digits, predicted, pretrained, program
 from torch import Tensor
+
+from kit import Program, Split, adam, batches, digits, other_digits, predicted, pretrained, program
 
 CAUSE = "moving-statistics"
 

@@ -4,8 +4,9 @@ Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.htm
 """
 
 import torch.nn.functional as F
-from kit import Program, batches, mlp, program, sgd, springs, unexplained
 from torch import Tensor
+
+from kit import Program, batches, mlp, program, sgd, springs, unexplained
 
 CAUSE = "kept-gradients"
 

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from kit import Program, bags, batches, mlp, plain_step, predicted
 from torch import Tensor, nn
+
+from kit import Program, bags, batches, mlp, plain_step, predicted
 
 CAUSE = "missing-parameters"
 
@@ -28,7 +29,7 @@ def make(broken: bool) -> Program:
     optimizer = torch.optim.AdamW(groups, 1e-2)
     step = plain_step(model, loss, optimizer, batches(ids[:n], real[:n], y[:n]))
 
-    def error():
+    def error() -> float:
         return float((predicted(model, ids[n:], real[n:]).argmax(-1) != y[n:]).float().mean())
 
     return Program(model, (ids[:64], real[:64]), y[:64], loss, optimizer, step, error, 400)

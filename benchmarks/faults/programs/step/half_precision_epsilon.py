@@ -2,6 +2,8 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from kit import Program, Split, adam, digits, mlp, program, wrong
 
 CAUSE = "rounding"
@@ -13,7 +15,7 @@ def make(broken: bool) -> Program:
     model = mlp(64, 64, 10).to(kind)
     data = Split(x.to(kind), y, x_test.to(kind), y_test)
 
-    def loss(out, y):
+    def loss(out: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(out.float(), y)
 
     return program(model, data, loss, adam(model), wrong(model, data), steps=100)

@@ -1,8 +1,9 @@
 """The head is replaced after the optimizer was made: it trains the old head, which nothing uses, not the new one."""
 
 import torch.nn.functional as F
-from kit import Program, digits, mlp, program, sgd, wrong
 from torch import nn
+
+from kit import Program, digits, mlp, program, sgd, wrong
 
 CAUSE = "foreign-parameters"
 

@@ -1,6 +1,7 @@
 """`maximize=True`, from an experiment with rewards, is still set: the optimizer climbs the loss."""
 
 import torch.nn.functional as F
+
 from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "ascent"

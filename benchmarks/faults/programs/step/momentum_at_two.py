@@ -1,6 +1,7 @@
 """Descent with momentum 0.9 at a rate of 2: effectively 20, far beyond what the curvature bears."""
 
 import torch.nn.functional as F
+
 from kit import Program, digits, mlp, program, sgd, wrong
 
 CAUSE = "rate-too-high"

@@ -1,6 +1,7 @@
 """A regression by squared error with momentum: the first step is harmless, the tenth has grown past all bounds."""
 
 import torch.nn.functional as F
+
 from kit import Program, mlp, program, sgd, springs, unexplained
 
 CAUSE = "rate-too-high"

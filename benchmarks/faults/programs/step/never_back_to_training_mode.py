@@ -1,8 +1,9 @@
 """`model.eval()` for a first validation is never taken back: batch normalization divides by its unset statistics."""
 
 import torch.nn.functional as F
-from kit import Program, Split, measured, program, sgd, wrong
 from torch import nn
+
+from kit import Program, Split, measured, program, sgd, wrong
 
 CAUSE = "eval-mode"
 

@@ -1,6 +1,7 @@
 """The optimizer is given the head alone, as for a pretrained body, but the body was drawn a moment ago."""
 
 import torch.nn.functional as F
+
 from kit import Program, adam, mlp, program, springs, unexplained
 
 CAUSE = "missing-parameters"

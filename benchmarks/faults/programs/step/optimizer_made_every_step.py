@@ -1,8 +1,9 @@
 """The optimizer is made anew inside the loop: its momentum never lasts longer than one step."""
 
 import torch.nn.functional as F
-from kit import Program, batches, mlp, program, sgd, springs, unexplained
 from torch import Tensor
+
+from kit import Program, batches, mlp, program, sgd, springs, unexplained
 
 CAUSE = "state-reset"
 

@@ -3,6 +3,7 @@
 from copy import deepcopy
 
 import torch.nn.functional as F
+
 from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "foreign-parameters"

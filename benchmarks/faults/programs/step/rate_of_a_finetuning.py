@@ -1,6 +1,7 @@
 """A network is trained from scratch at 2e-5, the rate of a fine-tuning recipe: little has moved when it ends."""
 
 import torch.nn.functional as F
+
 from kit import Program, adam, digits, mlp, program, wrong
 
 CAUSE = "rate-too-low"

@@ -1,8 +1,9 @@
 """`zero_grad` stands between `backward` and `step`: the optimizer never sees a gradient."""
 
 import torch.nn.functional as F
-from kit import Program, adam, batches, digits, mlp, program, wrong
 from torch import Tensor
+
+from kit import Program, adam, batches, digits, mlp, program, wrong
 
 CAUSE = "no-step"
 
