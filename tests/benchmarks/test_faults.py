@@ -13,7 +13,7 @@ HERE = Path(__file__).parents[2] / "benchmarks" / "faults"
 sys.path.insert(0, str(HERE))
 
 from causes import CAUSES, NAMES, named  # noqa: E402
-from suite import Case, faulty, files, repaired, suspicious  # noqa: E402
+from suite import Case, faulty, files, module, repaired, suspicious  # noqa: E402
 
 FAULTY, REPAIRED, SUSPICIOUS = faulty(), repaired(), suspicious()
 KINDS = sorted({case.name.split("/")[0] for case in [*FAULTY, *SUSPICIOUS]})
@@ -67,3 +67,9 @@ def test_every_file_says_its_cause_in_a_sentence() -> None:
         first = (program.__doc__ or "").strip().split("\n\n")[0]
         assert first.endswith("."), name
         assert len(first.split()) > 6, name
+
+
+def test_intervals_are_wilsons() -> None:
+    low, high = module(HERE / "__main__.py").wilson(50, 100)
+    assert (low, high) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert module(HERE / "__main__.py").wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)

@@ -9,7 +9,7 @@ CAUSE = "unusual-momentum"
 
 def make(broken: bool) -> Program:
     model, data = mlp(12, 64, 64, 6), springs()
-    optimizer = adam(model, 3e-3, betas=(0.999, 0.9) if broken else (0.9, 0.999))
+    optimizer = adam(model, 1e-2, betas=(0.999, 0.9) if broken else (0.9, 0.999))
     return program(model, data, F.mse_loss, optimizer, unexplained(model, data))
 
 
