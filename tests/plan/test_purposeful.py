@@ -118,7 +118,7 @@ def test_zeros_that_learn_are_kept_and_named() -> None:
     model, x = Coupling(), torch.randn(64, 4)
     plan = gs.initialize(model, x)
     assert plan["nets.3.2.weight"].law is None
-    assert plan["nets.3.2.weight"].reason == "kept: zeros, which is a decision"
+    assert plan["nets.3.2.weight"].reason == "kept as a decision of its author: zeros"
     assert not any(net[-1].weight.any() for net in model.nets)
     assert plan["nets.3.0.weight"].law is not None
     torch.testing.assert_close(model(x).sort().values, x.sort().values)

@@ -139,7 +139,7 @@ def _kept(
             continue
         if what.startswith("a constant") and parameters[name].dim() > 1:
             continue  # all units alike
-        kept[name] = f"kept: {what}, which is a decision"
+        kept[name] = f"kept as a decision of its author: {what}"
     return kept
 
 

@@ -67,7 +67,7 @@ def decisions(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
         elif values.numel() >= _FEW:
             factors[name] = factor = _factor(seen, drawn, tuple(values.shape))
             if factor != 1:
-                found[name] = f"{DRAWN} {seen.std:.2g}, which is no default of this shape"
+                found[name] = f"{DRAWN} {seen.std:.2g}, no default of this shape"
     spread = sorted(factor for name, factor in factors.items() if parameters[name].dim() > 1)
     if len(spread) > 1 and spread[-1] < 1.1 * spread[0]:
         return {name: what for name, what in found.items() if name not in factors}
