@@ -14,7 +14,7 @@ from healthy_hf import HUGGING_FACE
 from torch import Tensor, nn
 
 import gainstage as gs
-from gainstage.check import RULES, Finding, Fix, NotMeasured, Rule, findings
+from gainstage.check import RULES, Finding, Fix, NotMeasured, Rule, evidence, findings
 from gainstage.check._fold import fold
 from gainstage.check._registry import effects
 from gainstage.init import law_from_json
@@ -276,17 +276,16 @@ CURED_BY_LAWS = ("FWD201", "FWD202", "FWD203", "FWD207", "BWD302", "INI101", "IN
 
 
 def test_a_failing_plan_does_not_break_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    import gainstage.plan
-
     def refuse(*args: object) -> object:
         raise RuntimeError("no plan today")
 
-    monkeypatch.setattr(gainstage.plan, "plan", refuse)
+    monkeypatch.setattr(evidence, "plan_from", refuse)
     subject = tiny("default_relu_30")
     report = gs.check(subject.model, subject.example)
     assert report.findings[0].code == "FWD201"
     assert report.findings[0].fix.text
     assert not report.findings[0].fix.laws
+    assert report.plan is None
 
 
 @pytest.mark.parametrize(

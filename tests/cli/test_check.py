@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_model
 
 from gainstage.check import RULES
 from gainstage.cli._target import load
+from gainstage.signal import _record
 
 
 def test_a_well_started_model_is_clean(run) -> None:
@@ -176,6 +178,18 @@ def test_the_html_report_has_findings_chart_and_plan(run, room: Path) -> None:
     page = (room / "report.html").read_text(encoding="utf-8")
     for expected in ("INI101", "<svg", "forward, predicted", "hidden weight into relu", "rules judged", "nets.py"):
         assert expected in page
+
+
+@pytest.mark.parametrize(("options", "number"), [((), 1), (("--fix", "-o", "w.safetensors"), 2)])
+def test_the_html_report_shows_the_pass_that_was_judged(
+    run, monkeypatch, options: tuple[str, ...], number: int
+) -> None:
+    made = Mock(wraps=_record.Recorder)
+    monkeypatch.setattr(_record, "Recorder", made)
+    page = run("check", "nets.py:constant", "--output-format", "html", *options).stdout
+    assert "<svg" in page
+    assert "hidden weight" in page
+    assert made.call_count == number
 
 
 def test_html_without_matplotlib_is_refused_before_the_pass(refused, monkeypatch) -> None:

@@ -14,6 +14,7 @@ from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
 from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
+from gainstage.plan import Plan, plan_from
 from gainstage.run import Loss, dense, has_data, named_parameters, numbers, tensors_in, whole
 from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, branches
 
@@ -261,21 +262,22 @@ class Evidence:
     # --- fixes -----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _planned(self) -> Mapping[str, Law]:
-        """The laws of the auto plan; empty where the model cannot be planned."""
+    def plan(self) -> Plan | None:
+        """The auto plan; None where the model cannot be planned."""
         try:
-            from gainstage.plan import plan
-
-            made = plan(self.model, self.example)
-            laws = {name: made[name].law for name in self.parameters}
+            return plan_from(self.model, self.graph)
         except Exception:  # a check must not fail because its fix does
-            return {}
-        return {name: law for name, law in laws.items() if law is not None}
+            return None
+
+    @cached_property
+    def _laws(self) -> Mapping[str, Law]:
+        made = {} if self.plan is None else self.plan.assignments
+        return {name: law for name in self.parameters if name in made and (law := made[name].law) is not None}
 
     def fix(self, text: str, names: Iterable[str] | None = None) -> Fix:
         """A fix that draws the named parameters from the laws of the auto plan; without names, all trainable ones."""
         wanted = self.trainable if names is None else [n for n in names if n in self.trainable]
-        return Fix(text, {name: self._planned[name] for name in wanted if name in self._planned})
+        return Fix(text, {name: self._laws[name] for name in wanted if name in self._laws})
 
 
 def finite(value: float) -> bool:

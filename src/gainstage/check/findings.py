@@ -10,6 +10,8 @@ from gainstage.init import Law
 
 if TYPE_CHECKING:
     from gainstage.check.quantity import Quantity
+    from gainstage.plan import Plan
+    from gainstage.signal import Tape
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -138,6 +140,8 @@ class Report:
         not_judged: the coverage section: rules that could not be measured here.
         judged: codes of the rules that were measured.
         known: with a baseline, the findings that it knows, which are not in `findings`; None without one.
+        tape: of the pass that was judged.
+        plan: the auto plan of the model, from which the fixes are; None where it cannot be planned.
     """
 
     model: str
@@ -147,6 +151,8 @@ class Report:
     not_judged: tuple[NotJudged, ...]
     judged: tuple[str, ...]
     known: tuple[Finding, ...] | None = None
+    tape: "Tape | None" = field(default=None, repr=False, compare=False)
+    plan: "Plan | None" = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:

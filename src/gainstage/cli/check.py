@@ -85,11 +85,11 @@ def check(
         laws = laws_of(report)
         changes = difference(subject.model, laws) if diff else ""
         found = len(report.findings)
-        if fix and laws and output is not None:
-            repair(subject.model, subject.example, laws, seed)
+        if fix and laws and output is not None and report.plan is not None:
+            repair(subject.model, report.plan, laws, seed)
             report = run()
             write_weights(output, subject.model)
-        details = details_for("text" if diff or statistics else style, report, subject, target, seed)
+        details = details_for("text" if diff or statistics else style, report, subject, target)
     if diff:
         say(changes or "No finding has a fix that changes the plan.")
     else:

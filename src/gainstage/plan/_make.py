@@ -46,10 +46,11 @@ def plan(model: nn.Module, example: Any, *, scheme: str | Law = "auto") -> Plan:
     if scheme != "auto":
         law_of_scheme(scheme)
     model = with_shapes(model, example)
-    return _plan(model, Graph(record(model, example, backward=False)), scheme)
+    return plan_from(model, Graph(record(model, example, backward=False)), scheme)
 
 
-def _plan(model: nn.Module, graph: Graph, scheme: str | Law) -> Plan:
+def plan_from(model: nn.Module, graph: Graph, scheme: str | Law = "auto") -> Plan:
+    """`plan`, for a pass that was observed already."""
     tape = graph.tape
     parameters = dict(named_parameters(model))
     frozen = frozenset(name for name, p in parameters.items() if not p.requires_grad)
@@ -111,7 +112,7 @@ def initialize(
         law_of_scheme(scheme)
     shaped = with_shapes(model, example)
     graph = Graph(record(shaped, example, backward=False))
-    made = _plan(shaped, graph, scheme)
+    made = plan_from(shaped, graph, scheme)
     with all_or_nothing(model) as undo:
         give_shapes(model, example)
         if calibrate:

@@ -36,7 +36,8 @@ def html(report: "Report", details: Details | None = None) -> str:
     Example:
         >>> import torch, gainstage as gs
         >>> model, x = torch.nn.Linear(8, 4), torch.randn(32, 8)
-        >>> page = html(gs.check(model, x), Details(tape=gs.record(model, x), plan=gs.plan(model, x)))
+        >>> report = gs.check(model, x)
+        >>> page = html(report, Details(tape=report.tape, plan=report.plan))
         >>> page.startswith("<!doctype html>"), "<svg" in page, "<script" in page
         (True, True, False)
     """
