@@ -1,6 +1,7 @@
 """`gainstage check`, end to end: exit codes, formats, selection, fixes."""
 
 import json
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -192,9 +193,12 @@ def test_the_html_report_shows_the_pass_that_was_judged(
     assert made.call_count == number
 
 
-def test_html_without_matplotlib_is_refused_before_the_pass(refused, monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    assert 'pip install "gainstage[plot]"' in refused("check", "nets.py:constant", "--output-format", "html")
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2", "markdown_it"])
+def test_html_without_its_extra_is_refused_before_the_pass_and_text_is_not(run, refused, monkeypatch, package) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    message = refused("check", "nets.py:constant", "--output-format", "html")
+    assert message == f'gainstage: an HTML report needs {package}. Write: pip install "gainstage[report]"'
+    assert run("check", "nets.py:constant").exit_code == 1
 
 
 def test_verbose_names_every_rule(run) -> None:

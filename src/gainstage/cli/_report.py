@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gainstage.cli._errors import CannotRun
 from gainstage.cli._files import write_text
 from gainstage.cli._places import factory_place, places
 from gainstage.cli._terminal import note, say, wants_color
@@ -17,13 +16,12 @@ if TYPE_CHECKING:
 PLACES = 6  # of one finding, unless --verbose
 
 
-def can_draw(style: str) -> None:
-    """Say before the pass, not after, that the chart of an HTML report cannot be made."""
+def can_write(style: str) -> None:
+    """Say before the pass, not after, that an HTML report cannot be made."""
     if style == "html":
-        try:
-            import matplotlib  # noqa: F401
-        except ModuleNotFoundError:
-            raise CannotRun('--output-format html needs matplotlib. Write: pip install "gainstage[plot]"') from None
+        from gainstage.report import check_installed
+
+        check_installed()
 
 
 def details_for(style: str, report: "Report", subject: "Subject", target: str) -> "Details":

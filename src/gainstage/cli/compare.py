@@ -10,7 +10,7 @@ import click
 from gainstage.cli._errors import VERBOSE, CannotRun, explain
 from gainstage.cli._files import write_text
 from gainstage.cli._options import output_format, verbose
-from gainstage.cli._report import can_draw
+from gainstage.cli._report import can_write
 from gainstage.cli._study import Tally, default_store, executor_of, shown, study_from
 from gainstage.cli._terminal import note, output_is_ours, say, wants_color
 
@@ -74,7 +74,7 @@ def compare(
     """
     if workers is not None and kind != "pool":
         raise click.UsageError("--workers is for --executor pool.")
-    can_draw(style)
+    can_write(style)
     _can_write(output_file)
     with output_is_ours():
         study, title = (study_from(file), file.stem) if file else _default()

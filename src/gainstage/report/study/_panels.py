@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gainstage.errors import GainstageError
 from gainstage.report._figure import svg
 from gainstage.report.study._layout import Block, is_grid
 from gainstage.report.study._numbers import score
@@ -80,12 +79,7 @@ def _panel(
 ) -> Panel:
     from markupsafe import Markup
 
-    try:
-        markup = svg(draw, size, name=name, title=title, description=description, colours=colours)
-    except ModuleNotFoundError:
-        raise GainstageError(
-            'the figures of an HTML report need matplotlib. Write: pip install "gainstage[plot]"'
-        ) from None
+    markup = svg(draw, size, name=name, title=title, description=description, colours=colours)
     return Panel(Markup(smaller(markup)), f"{title}. {description}")
 
 
