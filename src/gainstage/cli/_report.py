@@ -64,13 +64,15 @@ def show(
 
 def _statistics(report: "Report") -> str:
     """One line a rule, most frequent first; `[*]` where every finding of it has a fix that `--fix` can make."""
+    from gainstage._columns import columns
+
     counts = Counter((f.code, f.name, f.severity) for f in report.findings)
     if not counts:
         return "no findings"
     by_fix = {f.code: True for f in report.findings} | {f.code: False for f in report.findings if not f.fix.laws}
-    wide = len(str(max(counts.values())))
     rows = [
-        f"{n:>{wide}}  {code}  {'[*]' if by_fix[code] else '[ ]'}  {severity:<7}  {name}"
-        for (code, name, severity), n in counts.most_common()
+        (str(number), code, "[*]" if by_fix[code] else "[ ]", severity, name)
+        for (code, name, severity), number in counts.most_common()
     ]
-    return "\n".join([*rows, "[*] can be fixed with --fix -o FILE.safetensors"])
+    table = columns(("number", "code", "fix", "severity", "rule"), rows, numbers=(0,))
+    return f"{table}\n[*] can be fixed with --fix -o FILE.safetensors"

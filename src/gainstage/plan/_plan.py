@@ -114,11 +114,11 @@ class Plan(Mapping[str, Assignment]):
 
         return audit(self, model)
 
-    def table(self) -> str:
-        """One row a parameter, 80 columns."""
+    def table(self, width: int | None = 80) -> str:
+        """One row a parameter; without a width, a row is a line."""
         from gainstage.plan._table import table
 
-        return table(self)
+        return table(self, width)
 
     def describe(self, name: str) -> str:
         """The law of a parameter with its number: `he_normal, std 0.177`."""

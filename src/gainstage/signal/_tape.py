@@ -142,11 +142,11 @@ class Tape:
                 readers[index].append(site.index)
         return readers
 
-    def table(self) -> str:
-        """One row a layer: forward and backward level by depth, 80 columns, the worst marked."""
+    def table(self, width: int | None = 80) -> str:
+        """One row a layer: forward and backward level by depth, the worst marked; without a width, a row is a line."""
         from gainstage.signal._table import table
 
-        return table(self)
+        return table(self, width=width)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw forward and backward RMS against depth with matplotlib (extra `plot`) and return the axes."""
