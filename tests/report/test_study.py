@@ -27,7 +27,7 @@ from gainstage.report.study import (
 )
 from gainstage.report.study._layout import best_and_like, blocks
 from gainstage.study._arm import Arm, grid
-from gainstage.study._claims import judge
+from gainstage.study.claims import judge
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

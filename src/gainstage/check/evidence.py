@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gainstage.check._registry import NotMeasured
+from gainstage.check._fact import NotMeasured
 from gainstage.check.facts.weights import Weight, weights_of
 from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
@@ -107,7 +107,7 @@ class Evidence:
     @cached_property
     def weights(self) -> list[Weight]:
         """The parameters that multiply or look up a signal, in the order of their first use."""
-        return weights_of(self)
+        return weights_of(self.graph, self.values, self.gradients)
 
     # --- the signal ------------------------------------------------------------------------------------------------
 

@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from gainstage._visible import visible
+from gainstage.check.quantity import SEVERITIES as SEVERITIES
+from gainstage.check.quantity import Severity as Severity
+from gainstage.check.quantity import Value as Value
 from gainstage.init import Law
 
 if TYPE_CHECKING:
-    from gainstage.check.quantity import Quantity
     from gainstage.plan import Plan
     from gainstage.signal import Tape
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 FAILED = "the rule itself failed"  # begins the reason of a rule that raised
 
 
@@ -27,24 +27,6 @@ class Fix:
 
     def __str__(self) -> str:
         return visible(self.text, keep="\n")
-
-
-@dataclass(frozen=True)
-class Value:
-    """A number that a rule measured. Yielded bare, it says that a place was judged and is within the limits.
-
-    Attributes:
-        quantity: what the number is of, with its limits.
-        number: the value.
-        where: as in `Found`; empty where the finding says it.
-    """
-
-    quantity: "Quantity"
-    number: float
-    where: str = ""
-
-    def __repr__(self) -> str:
-        return f"{self.number:g} {self.quantity.of}"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from shutil import get_terminal_size
 import click
 
 from gainstage._visible import visible
-from gainstage.cli._errors import CannotRun, ended
+from gainstage.cli._end import ended
+from gainstage.cli._errors import CannotRun
 
 
 def wants_color() -> bool:

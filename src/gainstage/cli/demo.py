@@ -14,7 +14,7 @@ from gainstage.cli._terminal import output_is_ours, say, speaks_unicode, wants_c
 if TYPE_CHECKING:
     from torch import nn
 
-    from gainstage.study._digits import Digits
+    from gainstage.study.digits import Digits
     from gainstage.train import Fit
 
 DEPTH, WIDTH = 50, 64
@@ -32,8 +32,8 @@ def demo(seed: int) -> None:
 
     Uses scikit-learn's digits, one CPU core and less than a minute.
     """
-    from gainstage.study._digits import digits
-    from gainstage.train._threads import one_thread
+    from gainstage.study.digits import digits
+    from gainstage.train import one_thread
 
     data = digits(seed)
     with one_thread():

@@ -48,7 +48,8 @@ from gainstage.signal._functions import (
 )
 from gainstage.signal._moments import collect, measure, plain_of
 from gainstage.signal._provenance import Provenance
-from gainstage.signal._tape import Ref, Site, Tape
+from gainstage.signal._sites import Ref, Site
+from gainstage.signal._tape import Tape
 
 Visitor = Callable[[Site, Tensor], None]
 

@@ -7,12 +7,12 @@ from gainstage._columns import columns
 from gainstage._visible import visible
 from gainstage.signal import ops
 from gainstage.signal._graph import Graph
-from gainstage.signal._tape import Site, Tape
+from gainstage.signal._sites import Site, Sites
 
 _HEADS = ("#", "layer", "op", "shape", "fwd", "between", "0%", "sat", "grad")
 
 
-def table(tape: Tape, *, width: int | None = 80, every: bool = False) -> str:
+def table(tape: Sites, *, width: int | None = 80, every: bool = False) -> str:
     """One row a layer in execution order, the extremes marked.
 
     Columns: depth; layer (module path) and operation; shape; forward RMS; variance between samples as a share of the
@@ -79,7 +79,7 @@ def _percent(share: float, marked: bool = False) -> str:
     return "-" if isnan(share) else f"{'!' if marked else ''}{100 * share:.0f}"
 
 
-def _summary(tape: Tape, rows: list[Site], width: int | None) -> str:
+def _summary(tape: Sites, rows: list[Site], width: int | None) -> str:
     loss = "" if tape.loss is None else f", {'surrogate ' if tape.surrogate else ''}loss {tape.loss:.4g}"
     samples = f", {tape.batch} samples" if tape.batch else ""
     weights = len(Graph(tape).weights)

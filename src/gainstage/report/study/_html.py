@@ -13,9 +13,8 @@ from gainstage.report.study._panels import Panel, overview, panels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gainstage.study import Results
-    from gainstage.study._claims import Judged
-    from gainstage.study._verdict import Verdict
+    from gainstage.study import Results, Verdict
+    from gainstage.study.claims import Judged
 
 _ROWS = 300  # most arms that one page tells one by one
 _SENTENCES = 150  # most verdicts

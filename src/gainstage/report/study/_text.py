@@ -13,9 +13,8 @@ from gainstage.report.study._layout import Block, best_and_like, blocks
 from gainstage.report.study._numbers import at_edge, half, mean, rate, score
 
 if TYPE_CHECKING:
-    from gainstage.study import Results
-    from gainstage.study._claims import Judged
-    from gainstage.study._verdict import Verdict
+    from gainstage.study import Results, Verdict
+    from gainstage.study.claims import Judged
 
 _MANY = 24  # arms; above, a page that is not verbose has them side by side, without some of their numbers
 _SENTENCES = 12  # most verdicts that a page which is not verbose tells one by one
