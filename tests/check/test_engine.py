@@ -17,7 +17,7 @@ import gainstage as gs
 from gainstage.check import RULES, Finding, Fix, NotMeasured, Rule, evidence, findings
 from gainstage.check._fold import fold
 from gainstage.check._registry import effects
-from gainstage.init import law_from_json
+from gainstage.init.stored import law_from_json
 
 
 def state(model: nn.Module) -> dict[str, object]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from gainstage.init import CannotFill, Law, check_fillable, zeros
+from gainstage.init import CannotFill, Law, zeros
+from gainstage.init.fillable import check_fillable
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._auto import auto
 from gainstage.plan._calibrate import calibrated

@@ -12,7 +12,8 @@ from torch import nn
 from gainstage._foreign import fitted, json_of, of_version
 from gainstage._visible import said, shown, visible
 from gainstage.errors import GainstageError
-from gainstage.init import Law, bare_name
+from gainstage.init import Law
+from gainstage.init.streams import bare_name
 from gainstage.plan._assignment import Assignment, Row
 
 if TYPE_CHECKING:
