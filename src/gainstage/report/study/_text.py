@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -126,8 +128,11 @@ def _side_by_side(page: Page, results: "Results", block: Block, width: int, mark
     rates = len(block.columns) <= _RATES
     cell = 24 if rates else 17
     room = width - (cell + 1) * len(block.columns)
-    heads = "".join(f" {visible(head)[:cell]:<{cell}}" for head in block.columns)
-    page.line(Text(f"{visible(block.where):<{room}}{heads}".rstrip(), style="bold"))
+    where = visible(block.where)
+    for parts in zip_longest(*(wrap(visible(head), cell) for head in block.columns), fillvalue=""):
+        heads = "".join(f" {part:<{cell}}" for part in parts)
+        page.line(Text(f"{where:<{room}}{heads}".rstrip(), style="bold"))
+        where = ""
     for label, arms in block.rows:
         line = Text(_name(page, label, room))
         for arm in arms:
