@@ -1,6 +1,7 @@
 """The engine: no trace, determinism, selection, folding, coverage, errors."""
 
 import json
+import pickle
 import random
 from collections.abc import Callable
 
@@ -273,6 +274,19 @@ CURED_BY_LAWS = ("FWD201", "FWD202", "FWD203", "FWD207", "BWD302", "INI101", "IN
 
 
 # --- fixes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_keeps_tape_and_plan_and_travels_without_the_tape() -> None:
+    model = nn.Linear(8, 4)
+    model.register_forward_hook(lambda *given: torch.ops.aten.relu(given[2]))
+    report = gs.check(model, torch.randn(32, 8))
+    assert [site.op for site in report.tape] == ["linear", "relu"]
+    assert report.plan == gs.plan(model, torch.randn(32, 8))
+    assert "tape" not in report.to_json()
+    assert "tape" not in repr(report)
+    again = pickle.loads(pickle.dumps(report))
+    assert again == report
+    assert again.tape is None
 
 
 def test_a_failing_plan_does_not_break_the_check(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ class Report:
         not_judged: the coverage section: rules that could not be measured here.
         judged: codes of the rules that were measured.
         known: with a baseline, the findings that it knows, which are not in `findings`; None without one.
-        tape: of the pass that was judged.
+        tape: of the pass that was judged; it stays in this process.
         plan: the auto plan of the model, from which the fixes are; None where it cannot be planned.
     """
 
@@ -135,6 +135,10 @@ class Report:
     known: tuple[Finding, ...] | None = None
     tape: "Tape | None" = field(default=None, repr=False, compare=False)
     plan: "Plan | None" = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: all but the tape, whose functions do not all travel."""
+        return self.__dict__ | {"tape": None}
 
     @property
     def ok(self) -> bool:
