@@ -102,5 +102,5 @@ def check(
         not_judged=tuple(not_judged),
         judged=tuple(judged),
         tape=evidence.tape,
-        plan=evidence.plan,
+        planner=evidence.planner,
     )

@@ -1,7 +1,7 @@
 """What the rules read: one object a check, each fact measured when the first rule asks for it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
 from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
-from gainstage.plan import Plan, plan_from
+from gainstage.plan import Assignment, Plan, plan_from
 from gainstage.run import Loss, dense, has_data, named_parameters, numbers, tensors_in, whole
 from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, branches
 
@@ -262,16 +262,22 @@ class Evidence:
     # --- fixes -----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def plan(self) -> Plan | None:
-        """The auto plan; None where the model cannot be planned."""
-        try:
-            return plan_from(self.model, self.graph)
-        except Exception:  # a check must not fail because its fix does
-            return None
+    def planner(self) -> Callable[[], Plan | None]:
+        """Makes the auto plan, once; None where the model cannot be planned."""
+        model, graph = self.model, self.graph
+
+        @cache
+        def planned() -> Plan | None:
+            try:
+                return plan_from(model, graph)
+            except Exception:  # a check must not fail because its fix does
+                return None
+
+        return planned
 
     @cached_property
     def _laws(self) -> Mapping[str, Law]:
-        made = {} if self.plan is None else self.plan.assignments
+        made: Mapping[str, Assignment] = self.planner() or {}
         return {name: law for name in self.parameters if name in made and (law := made[name].law) is not None}
 
     def fix(self, text: str, names: Iterable[str] | None = None) -> Fix:

@@ -1,7 +1,8 @@
 """What a check says: findings, what could not be judged, and both together as a report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,7 @@ class Report:
         judged: codes of the rules that were measured.
         known: with a baseline, the findings that it knows, which are not in `findings`; None without one.
         tape: of the pass that was judged; it stays in this process.
-        plan: the auto plan of the model, from which the fixes are; None where it cannot be planned.
+        planner: makes `plan`.
     """
 
     model: str
@@ -134,11 +135,16 @@ class Report:
     judged: tuple[str, ...]
     known: tuple[Finding, ...] | None = None
     tape: "Tape | None" = field(default=None, repr=False, compare=False)
-    plan: "Plan | None" = field(default=None, repr=False, compare=False)
+    planner: "Callable[[], Plan | None]" = field(default=lambda: None, repr=False, compare=False)
+
+    @cached_property
+    def plan(self) -> "Plan | None":
+        """The auto plan of the model, from which the fixes are, made of the tape; None where it cannot be planned."""
+        return self.planner()
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: all but the tape, whose functions do not all travel."""
-        return self.__dict__ | {"tape": None}
+        return self.__dict__ | {"tape": None, "planner": None, "plan": self.plan}
 
     @property
     def ok(self) -> bool:
