@@ -1,6 +1,7 @@
 """The engine: no trace, determinism, selection, folding, coverage, errors."""
 
 import json
+import pickle
 import random
 from collections.abc import Callable
 
@@ -14,10 +15,10 @@ from healthy_hf import HUGGING_FACE
 from torch import Tensor, nn
 
 import gainstage as gs
-from gainstage.check import RULES, Finding, Fix, NotMeasured, Rule, findings
+from gainstage.check import RULES, Finding, Fix, NotMeasured, Rule, evidence, findings
 from gainstage.check._fold import fold
 from gainstage.check._registry import effects
-from gainstage.init import law_from_json
+from gainstage.init.stored import law_from_json
 
 
 def state(model: nn.Module) -> dict[str, object]:
@@ -275,18 +276,30 @@ CURED_BY_LAWS = ("FWD201", "FWD202", "FWD203", "FWD207", "BWD302", "INI101", "IN
 # --- fixes --------------------------------------------------------------------------------------------------------
 
 
-def test_a_failing_plan_does_not_break_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    import gainstage.plan
+def test_a_report_keeps_tape_and_plan_and_travels_without_the_tape() -> None:
+    model = nn.Linear(8, 4)
+    model.register_forward_hook(lambda *given: torch.ops.aten.relu(given[2]))
+    report = gs.check(model, torch.randn(32, 8))
+    assert [site.op for site in report.tape] == ["linear", "relu"]
+    assert report.plan == gs.plan(model, torch.randn(32, 8))
+    assert "tape" not in report.to_json()
+    assert "tape" not in repr(report)
+    again = pickle.loads(pickle.dumps(report))
+    assert again == report
+    assert again.tape is None
 
+
+def test_a_failing_plan_does_not_break_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> object:
         raise RuntimeError("no plan today")
 
-    monkeypatch.setattr(gainstage.plan, "plan", refuse)
+    monkeypatch.setattr(evidence, "plan_from", refuse)
     subject = tiny("default_relu_30")
     report = gs.check(subject.model, subject.example)
     assert report.findings[0].code == "FWD201"
     assert report.findings[0].fix.text
     assert not report.findings[0].fix.laws
+    assert report.plan is None
 
 
 @pytest.mark.parametrize(

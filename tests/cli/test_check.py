@@ -1,14 +1,20 @@
 """`gainstage check`, end to end: exit codes, formats, selection, fixes."""
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from safetensors.torch import load_model
 
+import gainstage as gs
 from gainstage.check import RULES
 from gainstage.cli._target import load
+from gainstage.plan import _decide
+from gainstage.signal import _record
 
 
 def test_a_well_started_model_is_clean(run) -> None:
@@ -46,7 +52,7 @@ def test_the_same_command_says_the_same_twice(run) -> None:
 
 def test_statistics_counts_each_rule(run) -> None:
     findings = json.loads(run("check", "nets.py:constant", "--output-format", "json").stdout)["findings"]
-    rows = run("check", "nets.py:constant", "--statistics").output.splitlines()
+    rows = run("check", "nets.py:constant", "--statistics").output.splitlines()[2:]
     counts = {row.split()[1]: int(row.split()[0]) for row in rows if row.split()[1] in RULES}
     assert counts == {code: sum(f["code"] == code for f in findings) for code in {f["code"] for f in findings}}
 
@@ -178,9 +184,34 @@ def test_the_html_report_has_findings_chart_and_plan(run, room: Path) -> None:
         assert expected in page
 
 
-def test_html_without_matplotlib_is_refused_before_the_pass(refused, monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    assert 'pip install "gainstage[plot]"' in refused("check", "nets.py:constant", "--output-format", "html")
+@pytest.mark.parametrize(("options", "number"), [((), 1), (("--fix", "-o", "w.safetensors"), 2)])
+def test_the_html_report_shows_the_pass_that_was_judged(
+    run, monkeypatch, options: tuple[str, ...], number: int
+) -> None:
+    """Passes of the plan's trial, which run with planned weights, are not counted."""
+    made, tried = Mock(wraps=_record.Recorder), _decide._tried
+
+    def not_counted(*given: Any) -> gs.Plan:
+        before = made.call_count
+        try:
+            return tried(*given)
+        finally:
+            made.call_count = before
+
+    monkeypatch.setattr(_record, "Recorder", made)
+    monkeypatch.setattr(_decide, "_tried", not_counted)
+    page = run("check", "nets.py:constant", "--output-format", "html", *options).stdout
+    assert "<svg" in page
+    assert "hidden weight" in page
+    assert made.call_count == number
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2", "markdown_it"])
+def test_html_without_its_extra_is_refused_before_the_pass_and_text_is_not(run, refused, monkeypatch, package) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    message = refused("check", "nets.py:constant", "--output-format", "html")
+    assert message == f'gainstage: an HTML report needs {package}. Write: pip install "gainstage[report]"'
+    assert run("check", "nets.py:constant").exit_code == 1
 
 
 def test_verbose_names_every_rule(run) -> None:

@@ -15,7 +15,7 @@ CODE = min(RULES)
 def test_gain_prints_a_row_each(run) -> None:
     result = run("gain", "relu", "gelu", "silu")
     assert result.exit_code == 0
-    rows = [line.split() for line in result.output.splitlines()[1:4]]
+    rows = [line.split() for line in result.output.splitlines()[2:5]]
     assert [row[0] for row in rows] == ["relu", "gelu", "silu"]
     assert [float(row[1]) for row in rows] == pytest.approx([gs.gain(n) for n in ("relu", "gelu", "silu")], abs=1e-4)
     assert rows[0][2:] == ["0.5000", f"{math.sqrt(2):.4f}"]

@@ -1,5 +1,6 @@
 """`gainstage trace` and `gainstage init`, end to end."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,20 @@ def test_trace_prints_a_row_a_layer_within_80_columns(run) -> None:
     assert result.exit_code == 0
     assert max(map(len, result.output.splitlines())) <= 80
     assert result.output.count("linear") >= 3
+
+
+@pytest.mark.parametrize("verb", ["trace", "init"])
+def test_a_pipe_gets_whole_lines_and_a_terminal_its_own_width(run, monkeypatch, verb: str) -> None:
+    name = "the_projection_of_the_residual_stream_of_the_encoder"
+    Path("long.py").write_text(
+        f"from collections import OrderedDict as D\nfrom torch import nn\n"
+        f"def build(): return nn.Sequential(D({name}=nn.Sequential(D({name}=nn.Linear(8, 8)))))\n"
+    )
+    piped = run(verb, "long.py:build", "--input", "4x8").output
+    assert f"{name}.{name}" in piped.splitlines()[2].split("  ", 2)[verb == "trace"]
+    monkeypatch.setattr(import_module(f"gainstage.cli.{verb}"), "width", lambda: 60)
+    narrow = run(verb, "long.py:build", "--input", "4x8").output
+    assert max(map(len, narrow.partition("\n\n")[0].splitlines())) <= 60
 
 
 def test_trace_takes_integers_and_keyword_inputs(run) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gainstage.study import ArmResult, Results
 from gainstage.study._arm import Arm, grid
-from gainstage.study._claims import CONSTANT, LARGE, RECOMMENDED, SMALL
-from gainstage.study._results import ArmResult, Results
 from gainstage.study._trial import Look, Outcome
+from gainstage.study.claims import CONSTANT, LARGE, RECOMMENDED, SMALL
 
 RATES = (1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2)
 GUESS = 0.1

@@ -7,6 +7,7 @@ import torch
 
 from gainstage import init
 from gainstage.errors import GainstageError
+from gainstage.init.stored import law_from_json
 
 VALUES = [
     (lambda: init.normal(std=-1), "at least 0"),
@@ -39,9 +40,9 @@ VALUES = [
     (lambda: init.fixup(3, 1), "at least 2"),
     (lambda: init.normal().scaled(math.nan), "finite"),
     (lambda: init.law("he_norml"), "Did you mean 'he_normal'"),
-    (lambda: init.law_from_json({"law": "normall"}), "Did you mean 'normal'"),
-    (lambda: init.law_from_json({"law": "normal", "width": 3}), "arguments"),
-    (lambda: init.law_from_json({}), "no stored law"),
+    (lambda: law_from_json({"law": "normall"}), "Did you mean 'normal'"),
+    (lambda: law_from_json({"law": "normal", "width": 3}), "arguments"),
+    (lambda: law_from_json({}), "no stored law"),
     (lambda: init.sample(init.normal(), (3,), name="w", dtype="int32"), "dtype='float32'"),
 ]
 

@@ -115,8 +115,8 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
 
 def test_one_orthogonal_matrix_by_hand():
     """2 x 2, from its own stream: one reflection H = I - v v', then the sign of the last entry; in float64."""
-    from gainstage.init._stream import Stream
     from gainstage.init._write import draw
+    from gainstage.init.streams import Stream
 
     g = draw(init.normal().recipe(), Stream(0, "w"), (2, 2)).double()
     first = g[:, 0] / g[:, 0].norm()

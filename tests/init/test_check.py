@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gainstage import init
+from gainstage.init.fillable import check_fillable
+from gainstage.init.stored import law_from_json
 
 
 @pytest.mark.parametrize("law", [init.normal(), init.orthogonal(), init.constant(0.3)], ids=str)
@@ -19,7 +21,7 @@ from gainstage import init
 def test_float8_is_the_float32_number_rounded(law, dtype):
     exact = init.fill_(torch.empty(40, 50), law, name="w").to(dtype).view(torch.uint8)
     for w in (torch.empty(40, 50, dtype=dtype), torch.empty(50, 40, dtype=dtype).t()):
-        init.check_fillable(w, law, name="w")
+        check_fillable(w, law, name="w")
         assert torch.equal(init.fill_(w, law, name="w").view(torch.uint8), exact)
 
 
@@ -56,7 +58,7 @@ def test_what_cannot_be_filled_is_refused_before_anything_is_written(name):
     make, words = REFUSED[name]
     target, first = make(), torch.ones(3)
     for call in (
-        lambda: init.check_fillable(target, init.normal(), name="w"),
+        lambda: check_fillable(target, init.normal(), name="w"),
         lambda: init.fill_(target, init.normal(), name="w"),
         lambda: init.fill_all_([("first", first, init.normal()), ("w", target, init.normal())]),
     ):
@@ -87,10 +89,10 @@ def test_laws_names_fans_and_ranges_are_checked_too():
     ]
     for error, arguments, named in wrong:
         with pytest.raises(error):
-            init.check_fillable(*arguments, **named)
+            check_fillable(*arguments, **named)
     assert w.sum() == 16
-    init.check_fillable(w, "he_normal", name="w", fans=(2, 3))
-    init.check_fillable(torch.empty(4, 4, device="meta"), init.orthogonal(), name="w")
+    check_fillable(w, "he_normal", name="w", fans=(2, 3))
+    check_fillable(torch.empty(4, 4, device="meta"), init.orthogonal(), name="w")
     assert w.sum() == 16
 
 
@@ -122,7 +124,7 @@ def test_a_view_is_refused_exactly_when_two_elements_share_an_address(case):
     addresses = [sum(map(lambda i, s: i * s, place, strides)) for place in itertools.product(*map(range, shape))]
     if len(set(addresses)) < len(addresses):
         with pytest.raises(init.CannotFill, match="share memory"):
-            init.check_fillable(view, init.normal(), name="w")
+            check_fillable(view, init.normal(), name="w")
     else:
         filled = init.fill_(view, init.normal(), name="w")
         assert torch.equal(filled, init.fill_(torch.empty(shape), init.normal(), name="w"))
@@ -157,5 +159,5 @@ def test_a_wrapper_without_memory_is_filled_through_its_own_copy():
 def test_blocks_inside_a_scaled_law_draw_from_their_own_streams():
     inner = init.blocks((init.normal(), init.orthogonal()))
     stored = {"law": "scaled", "of": inner.to_json(), "factor": -2.0}
-    w = init.fill_(torch.empty(8, 3), init.law_from_json(stored), name="w")
+    w = init.fill_(torch.empty(8, 3), law_from_json(stored), name="w")
     assert torch.equal(w, -2 * init.fill_(torch.empty(8, 3), inner, name="w"))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gainstage import init
 from gainstage.errors import GainstageError
 from gainstage.init._law import _NAMED
+from gainstage.init.stored import law_from_json
 
 GATES = init.blocks((init.zeros(), init.ones(), init.normal(std=0.1), init.orthogonal()))
 ALL = [
@@ -63,7 +64,7 @@ class TestEveryLaw:
 
     def test_is_stored_as_plain_json(self, law):
         data = json.loads(json.dumps(law.to_json(), allow_nan=False))
-        again = init.law_from_json(data)
+        again = law_from_json(data)
         assert again == law
         assert again.name == law.name
         assert str(again) == str(law)

@@ -89,8 +89,8 @@ def test_a_large_shard_is_filled_in_its_own_memory(ranks, expected):
 def test_no_rank_makes_more_than_its_shard(monkeypatch):
     """Counted at the kernel: the elements made are those of the shard, whatever its shape."""
     from gainstage.init import _cpu
-    from gainstage.init._stream import Stream
     from gainstage.init._write import write_
+    from gainstage.init.streams import Stream
 
     made, real = [], _cpu.fill_runs
     monkeypatch.setattr(_cpu, "fill_runs", lambda out, *rest: (made.append(out.size), real(out, *rest)))

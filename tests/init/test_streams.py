@@ -16,8 +16,8 @@ from scipy.special import erfcinv, erfinv
 from gainstage import init
 from gainstage.init import _cpu
 from gainstage.init._reference import philox, random_words, reference
-from gainstage.init._stream import Stream
 from gainstage.init._write import draw, runs, write_
+from gainstage.init.streams import Stream
 
 WORDS = Stream(5, "blocks.3.fc1.weight").words()
 RECIPES = {

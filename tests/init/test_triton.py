@@ -17,7 +17,7 @@ import json, torch
 from gainstage import init
 from gainstage.init import _triton
 from gainstage.init._reference import reference
-from gainstage.init._stream import Stream
+from gainstage.init.streams import Stream
 
 words = Stream(0, "fc.weight").words()
 laws = {"normal": init.normal(0.1, 0.02), "uniform": init.uniform(-0.3, 0.6),

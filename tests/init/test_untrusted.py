@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from gainstage import init
 from gainstage.errors import GainstageError
 from gainstage.init._law import _KINDS, _NAMED
+from gainstage.init.fillable import check_fillable
+from gainstage.init.stored import law_from_json
 
 LONGEST = 1000  # characters of a message
 
@@ -53,7 +55,7 @@ def use(law):
     assert isinstance(law, init.Law)
     assert len(str(law)) < LONGEST
     stored = json.loads(json.dumps(law.to_json(), allow_nan=False))
-    assert init.law_from_json(stored) == law
+    assert law_from_json(stored) == law
     for factor in (0.5, -1):
         attempt(lambda factor=factor: law.scaled(factor))
     for shape in ((4, 4), (6,), (4, 4, 3)):
@@ -93,7 +95,7 @@ USUAL = st.sampled_from([1.0, 2, 0.5, "fan_in", "normal", "a", True, [{"law": "n
 @given(STORED)
 @settings(MANY, max_examples=150)
 def test_stored_laws_with_wrong_values(stored):
-    law = attempt(lambda: init.law_from_json(stored))
+    law = attempt(lambda: law_from_json(stored))
     if law is not None:
         use(law)
 
@@ -107,7 +109,7 @@ def test_stored_laws_with_wrong_values(stored):
 )
 @MANY
 def test_stored_laws_that_are_none(stored):
-    law = attempt(lambda: init.law_from_json(stored))
+    law = attempt(lambda: law_from_json(stored))
     if law is not None:
         use(law)
 
@@ -120,19 +122,19 @@ def test_laws_within_one_another(wrap, depth):
     for _ in range(depth):
         stored = wrap(stored)
     if depth < 32:
-        law = init.law_from_json(stored)
-        assert init.law_from_json(law.to_json()) == law
+        law = law_from_json(stored)
+        assert law_from_json(law.to_json()) == law
         assert init.fill_(torch.empty(4), law, name="w").isfinite().all()
     else:
         with pytest.raises(init.UnknownLaw, match="at most 32"):
-            init.law_from_json(stored)
+            law_from_json(stored)
 
 
 def test_a_stored_law_of_a_number_with_too_many_digits():
     for value in ("9" * 5000, 10**5000, [1] * 5000, 1e400):
         for stored in ({"law": "normal", "std": value}, {"law": "orthogonal", "heads": value}, {"law": value}):
             with pytest.raises(GainstageError) as error:
-                init.law_from_json(stored)
+                law_from_json(stored)
             assert len(str(error.value)) < 300
 
 
@@ -178,7 +180,7 @@ FUNCTIONS = {
     "fill_ with a seed": lambda a, b, c: init.fill_(torch.empty(3), "normal", name="w", seed=a),
     "fill_all_": lambda a, b, c: init.fill_all_([a, b]),
     "fill_all_ of items": lambda a, b, c: init.fill_all_([(a, torch.empty(3, 3), b)]),
-    "check_fillable": lambda a, b, c: init.check_fillable(torch.empty(3, 3), a, name="w", fans=b),
+    "check_fillable": lambda a, b, c: check_fillable(torch.empty(3, 3), a, name="w", fans=b),
     "truncated_normal_": lambda a, b, c: init.truncated_normal_(torch.empty(3, 3), a, b, c),
     "orthogonal_": lambda a, b, c: init.orthogonal_(torch.empty(3, 3).bfloat16(), a, scale=b, heads=c),
     "identity_": lambda a, b, c: init.identity_(torch.empty(3, 3), a, b),

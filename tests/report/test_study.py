@@ -27,7 +27,7 @@ from gainstage.report.study import (
 )
 from gainstage.report.study._layout import best_and_like, blocks
 from gainstage.study._arm import Arm, grid
-from gainstage.study._claims import judge
+from gainstage.study.claims import judge
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -104,6 +104,16 @@ def test_a_row_and_a_column_hold_the_arm_of_their_levels() -> None:
             for head, i in zip(block.columns, arms, strict=True):
                 arm = results.arms[i].arm
                 assert (str(arm.init), arm.activation, f"depth {arm.depth}") == (label, block.where, head)
+
+
+def test_a_long_head_goes_on_below() -> None:
+    def model(data: object, block: str) -> None: ...
+
+    heads = ("a block with two norms", "a block with a single norm and two skips")
+    arms = [Arm(model=model, init=f"normal(std=0.{i:02})", options={"block": b}) for i in range(1, 14) for b in heads]
+    lines = study_text(results_of([arm_result(arm, spread(0.5, 0.01)) for arm in arms])).splitlines()
+    at = lines[4].index("a block with a single")
+    assert " ".join(line[at:].strip() for line in lines[4:6]) == heads[1]
 
 
 def test_the_best_is_marked_with_those_that_are_not_told_apart_from_it() -> None:

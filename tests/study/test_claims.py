@@ -4,9 +4,9 @@ import pytest
 from made_results import arm_result, results_of, spread, textbook_like
 
 from gainstage.study._arm import Arm, grid
-from gainstage.study._claims import RECOMMENDED, TEXTBOOK, Claim, judge
 from gainstage.study._statistics import holm
 from gainstage.study._textbook import textbook
+from gainstage.study.claims import RECOMMENDED, TEXTBOOK, Claim, judge
 
 HE_FOR_RELU = Claim("relu", "he_normal", "xavier_normal", "it loses half of the signal", "He et al. 2015")
 

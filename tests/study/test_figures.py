@@ -8,11 +8,11 @@ from made_results import GUESS, arm_result, outcome, results_of, small, spread, 
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
+from gainstage.study import ArmResult
 from gainstage.study._arm import Arm, grid
 from gainstage.study._errors import StudyError
-from gainstage.study._figures import curves, heatmap, plot, scores
 from gainstage.study._points import bands
-from gainstage.study._results import ArmResult
+from gainstage.study.figures import curves, heatmap, plot, scores
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ import pytest
 from torch import nn
 
 import gainstage.init as law
+from gainstage.study import ArmResult, Results
 from gainstage.study._arm import Arm, grid
 from gainstage.study._errors import StudyError
-from gainstage.study._results import ArmResult, Results
 from gainstage.study._statistics import iqm, mean_interval, paired
 from gainstage.study._trial import Look, Outcome
 

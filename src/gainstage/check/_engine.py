@@ -101,4 +101,6 @@ def check(
         findings=fold(settings.adjusted(findings)),
         not_judged=tuple(not_judged),
         judged=tuple(judged),
+        tape=evidence.tape,
+        planner=evidence.planner,
     )

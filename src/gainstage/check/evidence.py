@@ -1,19 +1,20 @@
 """What the rules read: one object a check, each fact measured when the first rule asks for it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gainstage.check._registry import NotMeasured
+from gainstage.check._fact import NotMeasured
 from gainstage.check.facts.weights import Weight, weights_of
 from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
 from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
+from gainstage.plan import Assignment, Plan, plan_from
 from gainstage.run import Loss, dense, has_data, named_parameters, numbers, tensors_in, whole
 from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, branches
 
@@ -106,7 +107,7 @@ class Evidence:
     @cached_property
     def weights(self) -> list[Weight]:
         """The parameters that multiply or look up a signal, in the order of their first use."""
-        return weights_of(self)
+        return weights_of(self.graph, self.values, self.gradients)
 
     # --- the signal ------------------------------------------------------------------------------------------------
 
@@ -261,21 +262,26 @@ class Evidence:
     # --- fixes -----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _planned(self) -> Mapping[str, Law]:
-        """The laws of the auto plan; empty where the model cannot be planned."""
-        try:
-            from gainstage.plan import plan
+    def planner(self) -> Callable[[], Plan | None]:
+        """Makes the auto plan, once; None where the model cannot be planned."""
+        return cache(partial(_planned, self.model, self.example, self.tape, "auto"))
 
-            made = plan(self.model, self.example)
-            laws = {name: made[name].law for name in self.parameters}
-        except Exception:  # a check must not fail because its fix does
-            return {}
-        return {name: law for name, law in laws.items() if law is not None}
+    @cached_property
+    def _laws(self) -> Mapping[str, Law]:
+        made: Mapping[str, Assignment] = _planned(self.model, self.example, self.tape, "theory") or {}
+        return {name: law for name in self.parameters if name in made and (law := made[name].law) is not None}
 
     def fix(self, text: str, names: Iterable[str] | None = None) -> Fix:
-        """A fix that draws the named parameters from the laws of the auto plan; without names, all trainable ones."""
+        """A fix that draws the named parameters from the laws of theory; without names, all trainable ones."""
         wanted = self.trainable if names is None else [n for n in names if n in self.trainable]
-        return Fix(text, {name: self._planned[name] for name in wanted if name in self._planned})
+        return Fix(text, {name: self._laws[name] for name in wanted if name in self._laws})
+
+
+def _planned(model: nn.Module, example: Any, tape: Tape, scheme: str) -> Plan | None:
+    try:
+        return plan_from(model, example, tape, scheme)
+    except Exception:  # a check must not fail because its fix does
+        return None
 
 
 def finite(value: float) -> bool:

@@ -1,18 +1,21 @@
 """What a check says: findings, what could not be judged, and both together as a report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from gainstage._visible import visible
+from gainstage.check.quantity import SEVERITIES as SEVERITIES
+from gainstage.check.quantity import Severity as Severity
+from gainstage.check.quantity import Value as Value
 from gainstage.init import Law
 
 if TYPE_CHECKING:
-    from gainstage.check.quantity import Quantity
+    from gainstage.plan import Plan
+    from gainstage.signal import Tape
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 FAILED = "the rule itself failed"  # begins the reason of a rule that raised
 
 
@@ -25,24 +28,6 @@ class Fix:
 
     def __str__(self) -> str:
         return visible(self.text, keep="\n")
-
-
-@dataclass(frozen=True)
-class Value:
-    """A number that a rule measured. Yielded bare, it says that a place was judged and is within the limits.
-
-    Attributes:
-        quantity: what the number is of, with its limits.
-        number: the value.
-        where: as in `Found`; empty where the finding says it.
-    """
-
-    quantity: "Quantity"
-    number: float
-    where: str = ""
-
-    def __repr__(self) -> str:
-        return f"{self.number:g} {self.quantity.of}"
 
 
 @dataclass(frozen=True)
@@ -138,6 +123,8 @@ class Report:
         not_judged: the coverage section: rules that could not be measured here.
         judged: codes of the rules that were measured.
         known: with a baseline, the findings that it knows, which are not in `findings`; None without one.
+        tape: of the pass that was judged; it stays in this process.
+        planner: makes `plan`.
     """
 
     model: str
@@ -147,6 +134,17 @@ class Report:
     not_judged: tuple[NotJudged, ...]
     judged: tuple[str, ...]
     known: tuple[Finding, ...] | None = None
+    tape: "Tape | None" = field(default=None, repr=False, compare=False)
+    planner: "Callable[[], Plan | None]" = field(default=lambda: None, repr=False, compare=False)
+
+    @cached_property
+    def plan(self) -> "Plan | None":
+        """The auto plan of the model, from which the fixes are, made of the tape; None where it cannot be planned."""
+        return self.planner()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: all but the tape, whose functions do not all travel."""
+        return self.__dict__ | {"tape": None, "planner": None, "plan": self.plan}
 
     @property
     def ok(self) -> bool:

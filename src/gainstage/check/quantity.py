@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import isnan, nan
 from types import CodeType
-from typing import Any
+from typing import Any, Literal
 
-from gainstage.check.findings import SEVERITIES, Severity, Value
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 class Limit(float):
@@ -28,6 +29,24 @@ class Limit(float):
 
 
 NONE = Limit(nan, "no limit: nothing is above or below it")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number that a rule measured. Yielded bare, it says that a place was judged and is within the limits.
+
+    Attributes:
+        quantity: what the number is of, with its limits.
+        number: the value.
+        where: as in `Found`; empty where the finding says it.
+    """
+
+    quantity: "Quantity"
+    number: float
+    where: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.number:g} {self.quantity.of}"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The fixes of a report: which parameters they change, from what to what, and the model with them made."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gainstage.check import Report
     from gainstage.init import Law
+    from gainstage.plan import Plan
 
 
 def laws_of(report: "Report") -> "dict[str, Law]":
@@ -30,14 +31,12 @@ def difference(model: "nn.Module", laws: "Mapping[str, Law]") -> str:
     return "\n".join(["--- as built", "+++ fixed", *lines]) if lines else ""
 
 
-def repair(model: "nn.Module", example: Any, laws: "Mapping[str, Law]", seed: int) -> None:
+def repair(model: "nn.Module", plan: "Plan", laws: "Mapping[str, Law]", seed: int) -> None:
     """Draw the named parameters from their laws, in place; all others keep the values they were built with.
 
     The draw is the plan's own, so a fixed weight is the one that `gainstage init` would give with the same law.
     """
-    import gainstage as gs
-
-    gs.plan(model, example).replace(laws).only(laws).apply(model, seed=seed)
+    plan.replace(laws).only(laws).apply(model, seed=seed)
 
 
 def _as_built(parameter: "Tensor") -> str:

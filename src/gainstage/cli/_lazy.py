@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from gainstage.cli._errors import did_you_mean, stop, stop_quietly
+from gainstage.cli._end import stop, stop_quietly
+from gainstage.cli._errors import did_you_mean
 
 
 class LazyGroup(click.Group):

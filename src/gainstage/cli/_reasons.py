@@ -15,5 +15,6 @@ def reasons(plan: "Plan", *, width: int = 80) -> str:
     lines = ["why"]
     for reason, given in names.items():
         more = f" and {len(given) - 1} more" if len(given) > 1 else ""
-        lines += textwrap.wrap(f"{given[0]}{more}: {reason}", width, initial_indent="  ", subsequent_indent="    ")
+        told = f"  {given[0]}{more}: {reason}"
+        lines += textwrap.wrap(told, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines)

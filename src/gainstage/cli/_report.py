@@ -4,31 +4,28 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gainstage.cli._errors import CannotRun, explain
 from gainstage.cli._files import write_text
 from gainstage.cli._places import factory_place, places
 from gainstage.cli._terminal import note, say, wants_color
 
 if TYPE_CHECKING:
     from gainstage.check import Report
-    from gainstage.plan import Plan
     from gainstage.report import Details
     from gainstage.run import Subject
 
 PLACES = 6  # of one finding, unless --verbose
 
 
-def can_draw(style: str) -> None:
-    """Say before the pass, not after, that the chart of an HTML report cannot be made."""
+def can_write(style: str) -> None:
+    """Say before the pass, not after, that an HTML report cannot be made."""
     if style == "html":
-        try:
-            import matplotlib  # noqa: F401
-        except ModuleNotFoundError:
-            raise CannotRun('--output-format html needs matplotlib. Write: pip install "gainstage[plot]"') from None
+        from gainstage.report import check_installed
+
+        check_installed()
 
 
-def details_for(style: str, report: "Report", subject: "Subject", target: str, seed: int) -> "Details":
-    """What a format shows besides the findings: source lines, and for HTML one more pass for the chart, and a plan."""
+def details_for(style: str, report: "Report", subject: "Subject", target: str) -> "Details":
+    """What a format shows besides the findings: source lines, and for HTML the signal and the plan."""
     from gainstage.report import Details
 
     if style in ("text", "json"):
@@ -37,22 +34,13 @@ def details_for(style: str, report: "Report", subject: "Subject", target: str, s
     home = factory_place(target)
     if style != "html":
         return Details(target, where, home)
-    from gainstage.check.probes import one_pass
     from gainstage.plan import predict
 
-    observed, _ = one_pass(subject.model, subject.example, target=subject.target, loss=subject.loss, seed=seed)
-    tape = observed.tape
-    return Details(target, where, home, tape=tape, predicted=predict(tape, subject.model), plan=_plan(subject))
-
-
-def _plan(subject: "Subject") -> "Plan | None":
-    import gainstage as gs
-
-    try:
-        return gs.plan(subject.model, subject.example)
-    except Exception as error:  # the report must not fail because the plan does
-        note(f"the report has no plan: {explain(error)}")
-        return None
+    if report.plan is None:
+        note(f"the report has no plan; gainstage init {target} says why")
+    assert report.tape is not None
+    predicted = predict(report.tape, subject.model)
+    return Details(target, where, home, tape=report.tape, predicted=predicted, plan=report.plan)
 
 
 def show(
@@ -76,13 +64,15 @@ def show(
 
 def _statistics(report: "Report") -> str:
     """One line a rule, most frequent first; `[*]` where every finding of it has a fix that `--fix` can make."""
+    from gainstage._columns import columns
+
     counts = Counter((f.code, f.name, f.severity) for f in report.findings)
     if not counts:
         return "no findings"
     by_fix = {f.code: True for f in report.findings} | {f.code: False for f in report.findings if not f.fix.laws}
-    wide = len(str(max(counts.values())))
     rows = [
-        f"{n:>{wide}}  {code}  {'[*]' if by_fix[code] else '[ ]'}  {severity:<7}  {name}"
-        for (code, name, severity), n in counts.most_common()
+        (str(number), code, "[*]" if by_fix[code] else "[ ]", severity, name)
+        for (code, name, severity), number in counts.most_common()
     ]
-    return "\n".join([*rows, "[*] can be fixed with --fix -o FILE.safetensors"])
+    table = columns(("number", "code", "fix", "severity", "rule"), rows, numbers=(0,))
+    return f"{table}\n[*] can be fixed with --fix -o FILE.safetensors"

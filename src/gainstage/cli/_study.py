@@ -27,7 +27,7 @@ def study_from(file: Path) -> "Study":
     Raises:
         GainstageError: it cannot be read, or does not describe a study.
     """
-    from gainstage.study._toml import study_of
+    from gainstage.study import study_of
 
     def factory(target: str) -> Callable[..., Any]:
         where, colon, name = target.rpartition(":")
@@ -49,7 +49,7 @@ def default_store() -> Path:
     Raises:
         CannotRun: the directory cannot be made.
     """
-    from gainstage.study._store import FORMAT  # a file of an older format stays beside this one
+    from gainstage.study import Store  # a file of an older format stays beside this one
 
     home = os.environ.get("XDG_CACHE_HOME", "")  # to be ignored where it is not absolute, says its specification
     folder = (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "gainstage"
@@ -57,7 +57,7 @@ def default_store() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotRun(f"cannot make {folder} for the store ({error.strerror}). Name a file with --store.") from error
-    return folder / f"studies-{FORMAT}.sqlite"
+    return folder / f"studies-{Store.FORMAT}.sqlite"
 
 
 def executor_of(kind: str, workers: int | None) -> "AbstractContextManager[Executor]":
@@ -71,7 +71,7 @@ def executor_of(kind: str, workers: int | None) -> "AbstractContextManager[Execu
 
         return Serial()
     if kind == "ray":
-        from gainstage.study._ray import RayExecutor
+        from gainstage.study import RayExecutor
 
         return RayExecutor()
     from gainstage.study import Pool

@@ -4,16 +4,23 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from shutil import get_terminal_size
 
 import click
 
 from gainstage._visible import visible
-from gainstage.cli._errors import CannotRun, ended
+from gainstage.cli._end import ended
+from gainstage.cli._errors import CannotRun
 
 
 def wants_color() -> bool:
     """True on a terminal that shows colours, unless `NO_COLOR` is set (see no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width() -> int | None:
+    """Columns of the terminal; None where the output goes to a file or another program, which gets whole lines."""
+    return get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def speaks_unicode() -> bool:

@@ -11,7 +11,7 @@ from gainstage.cli._files import read_text, write_text, write_weights
 from gainstage.cli._fixes import difference, laws_of, repair
 from gainstage.cli._options import FORMATS, output_format, with_target
 from gainstage.cli._places import module_file
-from gainstage.cli._report import can_draw, details_for, show
+from gainstage.cli._report import can_write, details_for, show
 from gainstage.cli._target import load
 from gainstage.cli._terminal import note, output_is_ours, say
 
@@ -64,7 +64,7 @@ def check(
     Exit codes: 0 clean, 1 findings above a note, 2 could not run.
     """
     _refuse_contradictions(fix, diff, output, style, output_file, statistics)
-    can_draw(style)
+    can_write(style)
     known = _read_baseline(baseline)
     with output_is_ours():
         import gainstage as gs
@@ -85,11 +85,11 @@ def check(
         laws = laws_of(report)
         changes = difference(subject.model, laws) if diff else ""
         found = len(report.findings)
-        if fix and laws and output is not None:
-            repair(subject.model, subject.example, laws, seed)
+        if fix and laws and output is not None and report.plan is not None:
+            repair(subject.model, report.plan, laws, seed)
             report = run()
             write_weights(output, subject.model)
-        details = details_for("text" if diff or statistics else style, report, subject, target, seed)
+        details = details_for("text" if diff or statistics else style, report, subject, target)
     if diff:
         say(changes or "No finding has a fix that changes the plan.")
     else:

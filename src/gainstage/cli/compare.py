@@ -10,7 +10,7 @@ import click
 from gainstage.cli._errors import VERBOSE, CannotRun, explain
 from gainstage.cli._files import write_text
 from gainstage.cli._options import output_format, verbose
-from gainstage.cli._report import can_draw
+from gainstage.cli._report import can_write
 from gainstage.cli._study import Tally, default_store, executor_of, shown, study_from
 from gainstage.cli._terminal import note, output_is_ours, say, wants_color
 
@@ -74,7 +74,7 @@ def compare(
     """
     if workers is not None and kind != "pool":
         raise click.UsageError("--workers is for --executor pool.")
-    can_draw(style)
+    can_write(style)
     _can_write(output_file)
     with output_is_ours():
         study, title = (study_from(file), file.stem) if file else _default()
@@ -89,7 +89,7 @@ def compare(
 
 
 def _default() -> "tuple[Study, str]":
-    from gainstage.study._textbook import textbook
+    from gainstage.study import textbook
 
     return textbook(), "textbook comparison"
 
@@ -97,8 +97,7 @@ def _default() -> "tuple[Study, str]":
 def _run(study: "Study", where: Path, kind: str, workers: int | None, tally: Tally) -> "Results":
     """Run the study; where it ends early, say what is kept."""
     from gainstage.errors import GainstageError
-    from gainstage.study import Store
-    from gainstage.study._store import DamagedTrials
+    from gainstage.study import DamagedTrials, Store
 
     def kept() -> str:
         return f"Kept {tally.done} of {tally.total} trials in {where}; the same command goes on from there."
@@ -125,7 +124,7 @@ def _details(results: "Results", title: str, where: Path, tally: Tally, *, claim
 
     judged: Any = ()
     if claims:
-        from gainstage.study._claims import judge
+        from gainstage.study.claims import judge
 
         judged = judge(results)
     return StudyDetails(title, tally.total, tally.known, str(where), judged, versions())

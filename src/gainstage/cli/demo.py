@@ -14,7 +14,7 @@ from gainstage.cli._terminal import output_is_ours, say, speaks_unicode, wants_c
 if TYPE_CHECKING:
     from torch import nn
 
-    from gainstage.study._digits import Digits
+    from gainstage.study.digits import Digits
     from gainstage.train import Fit
 
 DEPTH, WIDTH = 50, 64
@@ -32,8 +32,8 @@ def demo(seed: int) -> None:
 
     Uses scikit-learn's digits, one CPU core and less than a minute.
     """
-    from gainstage.study._digits import digits
-    from gainstage.train._threads import one_thread
+    from gainstage.study.digits import digits
+    from gainstage.train import one_thread
 
     data = digits(seed)
     with one_thread():
@@ -99,6 +99,7 @@ def _plan(model: "nn.Module", data: "Digits", seed: int) -> None:
 
 
 def _train(models: "dict[str, nn.Module]", data: "Digits", seed: int) -> None:
+    from gainstage._columns import columns
     from gainstage.report import chart
     from gainstage.train import accuracy
 
@@ -111,12 +112,15 @@ def _train(models: "dict[str, nn.Module]", data: "Digits", seed: int) -> None:
     say(f"Guessing among {data.classes} classes costs {chance}: a loss that stays there")
     say("has learned nothing.")
     say()
-    wide = max(map(len, models))
-    say(f"{'start':<{wide}}  {'test accuracy':>13}  {f'loss, last {LAST} steps':>22}")
-    for name, model in models.items():
-        right = accuracy(model, data.test_x, data.test_y)
-        end = fmean(runs[name].losses[-LAST:])
-        say(f"{name:<{wide}}  {right:>13.1%}  {end:>22.3f}{'  diverged' * runs[name].diverged}")
+    rows = [
+        (
+            name,
+            f"{accuracy(model, data.test_x, data.test_y):.1%}",
+            f"{fmean(runs[name].losses[-LAST:]):.3f}{', diverged' * runs[name].diverged}",
+        )
+        for name, model in models.items()
+    ]
+    say(columns(("start", "test accuracy", f"loss, last {LAST} steps"), rows, numbers=(1, 2)))
     say()
     say("On your own model:  gainstage check FILE.py:FUNCTION --input 8x64")
 

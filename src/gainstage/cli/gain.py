@@ -3,7 +3,7 @@
 import click
 
 from gainstage.cli._options import verbose
-from gainstage.cli._terminal import say
+from gainstage.cli._terminal import say, width
 
 
 @click.command()
@@ -20,21 +20,19 @@ def gain(activations: tuple[str, ...]) -> None:
     gainstage gain relu gelu silu
     """
     import gainstage as gs
+    from gainstage._columns import columns
 
-    rows = [(name, gs.gain(name), _torch_gain(name)) for name in activations]
-    wide = max(10, *(len(name) for name in activations))
-    say(f"{'activation':<{wide}}  {'gain':>8}  {'kept':>8}  {'torch':>8}")
-    for name, exact, torch_gain in rows:
-        torchs = "-" if torch_gain is None else f"{torch_gain:.4f}"
-        say(f"{name:<{wide}}  {exact:>8.4f}  {1 / exact**2:>8.4f}  {torchs:>8}")
+    gains = {name: gs.gain(name) for name in activations}
+    rows = [(name, f"{gain:.4f}", f"{1 / gain**2:.4f}", _torch_gain(name)) for name, gain in gains.items()]
+    say(columns(("activation", "gain", "kept", "torch"), rows, numbers=range(1, 4), width=width()))
     say()
     say("kept: mean square after / before.  torch: calculate_gain; - where it has none.")
 
 
-def _torch_gain(name: str) -> float | None:
+def _torch_gain(name: str) -> str:
     from torch.nn.init import calculate_gain
 
     try:
-        return float(calculate_gain(name))  # type: ignore[arg-type]
+        return f"{calculate_gain(name):.4f}"  # type: ignore[arg-type]
     except ValueError:
-        return None
+        return "-"

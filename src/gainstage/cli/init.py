@@ -8,7 +8,7 @@ from gainstage.cli._files import write_text, write_weights
 from gainstage.cli._options import with_target
 from gainstage.cli._reasons import reasons
 from gainstage.cli._target import load
-from gainstage.cli._terminal import output_is_ours, say
+from gainstage.cli._terminal import output_is_ours, say, width
 
 
 @click.command()
@@ -44,7 +44,7 @@ def init(
         else:
             plan = gs.plan(model, example, scheme=scheme)
     if show or (emit is None and output is None):
-        say(f"{plan.table()}\n\n{reasons(plan)}")
+        say(f"{plan.table(width())}\n\n{reasons(plan)}")
     if emit is not None:
         write_text(emit, plan.to_python())
         say(f"wrote {emit}: plain PyTorch, without gainstage")

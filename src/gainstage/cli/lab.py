@@ -8,7 +8,7 @@ from gainstage.cli._errors import CannotRun
 from gainstage.cli._options import verbose
 from gainstage.cli._terminal import say
 
-NEEDS = ("marimo", "zmq", "altair", "uvicorn", "starlette", "nbformat", "vl_convert", "latex2mathml", "sklearn")
+NEEDS = "marimo zmq altair uvicorn starlette nbformat vl_convert latex2mathml sklearn jinja2 markdown_it".split()
 
 
 @click.command()

@@ -9,7 +9,7 @@ from gainstage.cli._errors import CannotRun
 from gainstage.cli._files import write_whole
 from gainstage.cli._options import with_target
 from gainstage.cli._target import load
-from gainstage.cli._terminal import output_is_ours, say
+from gainstage.cli._terminal import output_is_ours, say, width
 
 if TYPE_CHECKING:
     from gainstage.signal import Tape
@@ -35,7 +35,7 @@ def trace(target: str, inputs: tuple[str, ...], seed: int, no_backward: bool, pl
         tape = gs.record(
             subject.model, subject.example, target=subject.target, loss=subject.loss, backward=not no_backward
         )
-    say(tape.table())
+    say(tape.table(width()))
     if plot is not None:
         _draw(tape, plot)
         say(f"wrote {plot}")

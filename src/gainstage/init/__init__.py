@@ -3,6 +3,8 @@
 A name with an underscore fills a tensor in place, as in `torch.nn.init`; the same name without one gives the law, a
 value that `fill_(tensor, law, seed=..., name=...)` draws from a keyed stream.
 
+What carries this is in `init.streams` (keyed numbers), `init.stored` (laws as JSON) and `init.fillable` (refusals).
+
 >>> import torch
 >>> from gainstage import init
 >>> w = init.fill_(torch.empty(256, 128), init.he_normal(), seed=0, name="fc.weight")
@@ -12,7 +14,6 @@ Fans(fan_in=128, fan_out=256)
 
 from ._attention import mimetic as mimetic
 from ._blocks import blocks as blocks
-from ._check import check_fillable as check_fillable
 from ._classical import glorot_normal as glorot_normal
 from ._classical import glorot_uniform as glorot_uniform
 from ._classical import he_normal as he_normal
@@ -95,7 +96,5 @@ from ._pointwise import zeros as zeros
 from ._quadrature import gaussian_mean as gaussian_mean
 from ._quadrature import gaussian_product_mean as gaussian_product_mean
 from ._scaling import variance_scaling as variance_scaling
-from ._stored import law_from_json as law_from_json
-from ._stream import bare_name as bare_name
 from ._truncated import trunc_normal as trunc_normal
 from ._truncated import truncated_normal as truncated_normal

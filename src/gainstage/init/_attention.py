@@ -13,8 +13,8 @@ from ._fans import Fans
 from ._law import Law, Shape, kind, named
 from ._numbers import number, shown, whole
 from ._pointwise import Normal
-from ._stream import Stream
 from ._write import draw
+from .streams import Stream
 
 _PARTS = ("q", "k", "v", "o")
 

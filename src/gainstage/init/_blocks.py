@@ -10,8 +10,8 @@ from ._errors import CannotFill
 from ._fans import Fans
 from ._law import Law, Shape, kind, named
 from ._numbers import shown, whole
-from ._stream import Stream
 from ._write import draw
+from .streams import Stream
 
 _MOST_AXES = 64
 

@@ -16,7 +16,7 @@ from numba import float32, int32, int64, njit, types, uint16, uint32, uint64, vo
 from numba.extending import intrinsic
 
 from . import _reference as spec
-from ._stream import GROUP, LANES, Words
+from .streams import GROUP, LANES, Words
 
 TILE = 4096  # elements made at a time: 16 kB of words, which stay in the first-level cache
 WORTH_A_THREAD = 1 << 17  # elements a thread must have to pay for its start

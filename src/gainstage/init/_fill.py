@@ -10,14 +10,14 @@ from torch import Tensor
 from gainstage._memory import array_over
 
 from ._blocks import Blocks
-from ._check import prepared
 from ._errors import CannotFill
 from ._fans import Fans
 from ._law import Law
 from ._numbers import shown, whole
 from ._padded import Padded
-from ._stream import Stream, bare_name
 from ._write import write_
+from .fillable import prepared
+from .streams import Stream, bare_name
 
 _SEED_BITS = 4096
 

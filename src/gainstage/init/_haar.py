@@ -11,8 +11,8 @@ from torch import Tensor
 from gainstage._memory import array_over
 
 from ._reference import Recipe
-from ._stream import Stream
 from ._write import draw
+from .streams import Stream
 
 _NORMAL = Recipe("normal", (0.0, 1.0, 1.0, 0.0, 0.0, 0.0, -torch.inf, torch.inf))
 

@@ -14,7 +14,7 @@ from ._fans import Fans
 from ._fans import fans as fans_of
 from ._numbers import number, shown
 from ._reference import Recipe
-from ._stream import Stream
+from .streams import Stream
 
 Shape = Sequence[int]
 L = TypeVar("L", bound="type[Law]")

@@ -11,7 +11,7 @@ from ._fans import Fans
 from ._haar import haar
 from ._law import Law, Shape, kind, named, usable_fans
 from ._numbers import number, shown, whole
-from ._stream import Stream
+from .streams import Stream
 
 _SCALES = ("singular", "fan_in")
 

@@ -12,8 +12,8 @@ from ._law import Law, Shape, kind, named
 from ._numbers import number, whole
 from ._orthogonal import at_centre
 from ._pointwise import Normal
-from ._stream import Stream
 from ._write import draw
+from .streams import Stream
 
 
 @kind("identity")

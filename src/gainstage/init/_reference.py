@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ._stream import GROUP, LANES, Words
+from .streams import GROUP, LANES, Words
 
 MASK = 0xFFFFFFFF
 ROUNDS = 10

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import _reference as spec
-from ._stream import GROUP, LANES, Words
+from .streams import GROUP, LANES, Words
 
 _GROUPS = 64  # groups a program makes: 4096 elements
 

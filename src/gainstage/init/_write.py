@@ -13,7 +13,7 @@ from torch import Tensor
 from gainstage._memory import array_over
 
 from ._reference import Recipe
-from ._stream import Stream, Words
+from .streams import Stream, Words
 
 PIECE = 1 << 20  # elements of the float32 buffer where one is needed: 4 MB
 Run = tuple[int, int, int, int]  # base, stride, length of a run, number of runs

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gainstage.init import Law, fill_
-from gainstage.study import _digits
-from gainstage.study._digits import Digits as Digits
+from gainstage.study.digits import Digits as Digits
+from gainstage.study.digits import digits as split_digits
 
 
 @cache
@@ -17,7 +17,7 @@ def digits() -> Digits:
     Raises:
         StudyError: scikit-learn is not installed.
     """
-    return _digits.digits(0)
+    return split_digits(0)
 
 
 def draw(law: Law, *shape: int, seed: int = 0) -> Tensor:

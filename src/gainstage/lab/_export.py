@@ -13,7 +13,7 @@ from gainstage.lab._charts import is_chart, svg
 from gainstage.lab._errors import LabError
 from gainstage.lab._lessons import Lesson, lessons
 from gainstage.lab._pages import home_page, lesson_page
-from gainstage.train._threads import one_thread
+from gainstage.train import one_thread
 
 
 @dataclass(frozen=True)

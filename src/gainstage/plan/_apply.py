@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from gainstage.errors import GainstageError
-from gainstage.init import check_fillable, fill_
+from gainstage.init import fill_
+from gainstage.init.fillable import check_fillable
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._plan import Plan
 from gainstage.run import all_or_nothing, named_parameters, uninterrupted

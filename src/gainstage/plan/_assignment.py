@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from gainstage.init import Fans, Law, law_from_json
+from gainstage.init import Fans, Law
+from gainstage.init.stored import law_from_json
 
 Count = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.errors import GainstageError
-from gainstage.init import CannotFill, Fans, Law, check_fillable, zeros
+from gainstage.init import CannotFill, Fans, Law, zeros
+from gainstage.init.fillable import check_fillable
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._auto import auto
 from gainstage.plan._calibrate import calibrated

@@ -14,7 +14,7 @@ from gainstage.plan._proof import Proof, start_of
 from gainstage.plan._prove import prove
 from gainstage.plan._schemes import law_of_scheme
 from gainstage.run import Loss, all_or_nothing, entry, give_shapes, has_data, with_shapes
-from gainstage.signal import Graph, record
+from gainstage.signal import Graph, Tape, record
 
 
 @entry
@@ -62,6 +62,11 @@ def plan(
     shaped = with_shapes(model, example)
     tape = record(shaped, example, backward=False)
     return decide(shaped, example, tape, scheme, keep=keep, replaced=replace)
+
+
+def plan_from(model: nn.Module, example: Any, tape: Tape, scheme: str | Law = "auto") -> Plan:
+    """`plan`, for a model that was observed already: the tape is of one pass of it as it is."""
+    return decide(model, example, tape, scheme)
 
 
 @entry

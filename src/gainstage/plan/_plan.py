@@ -12,7 +12,8 @@ from torch import nn
 from gainstage._foreign import fitted, json_of, of_version
 from gainstage._visible import said, shown, visible
 from gainstage.errors import GainstageError
-from gainstage.init import Law, bare_name
+from gainstage.init import Law
+from gainstage.init.streams import bare_name
 from gainstage.plan._assignment import Assignment, Row
 from gainstage.plan._proof import Proof
 
@@ -118,11 +119,11 @@ class Plan(Mapping[str, Assignment]):
 
         return audit(self, model)
 
-    def table(self) -> str:
-        """One row a parameter, 80 columns."""
+    def table(self, width: int | None = 80) -> str:
+        """One row a parameter; without a width, a row is a line."""
         from gainstage.plan._table import table
 
-        return table(self)
+        return table(self, width)
 
     def describe(self, name: str) -> str:
         """The law of a parameter with its number: `he_normal, std 0.177`."""

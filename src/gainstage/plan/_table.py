@@ -1,25 +1,26 @@
-"""A plan as text: one row a parameter, 80 columns."""
+"""A plan as text: one row a parameter."""
 
 from math import prod
+from textwrap import fill
 
+from gainstage._columns import columns
 from gainstage._visible import visible
 from gainstage.plan._plan import Plan
 
-_WIDTHS = (28, 26, 24)
 
-
-def table(plan: Plan) -> str:
+def table(plan: Plan, width: int | None = 80) -> str:
     """One row a parameter in execution order: name, role, law. The reasons are in `plan[name].reason`.
 
-    Characters in names that do not print are shown as their escapes.
+    What is longer than `width` columns goes on below; without a width, a row is a line. Characters in names that do not
+    print are shown as their escapes.
     """
-    lines = [_row(("parameter", "role", "law")), " ".join("-" * width for width in _WIDTHS)]
-    lines += [_row((name, a.role, law_text(plan, name))) for name, a in plan.items()]
+    rows = ((name, a.role, law_text(plan, name)) for name, a in plan.items())
     left = sum(a.law is None for a in plan.assignments.values())
     elements = sum(prod(plan.shapes[name]) for name in plan)
-    said = f"{len(plan)} parameters, {elements:,} elements, {left} left as they are"
-    lines.append(f"{said}; scheme {_fit(visible(plan.scheme), 24)}")
-    return "\n".join([*lines, *(plan.proof.lines() if plan.proof else ())])
+    said = f"{len(plan)} parameters, {elements:,} elements, {left} left as they are; scheme {visible(plan.scheme)}"
+    said = said if width is None else fill(said, width)
+    shown = columns(("parameter", "role", "law"), rows, width=width)
+    return "\n".join([shown, said, *(plan.proof.lines() if plan.proof else ())])
 
 
 def law_text(plan: Plan, name: str) -> str:
@@ -35,16 +36,3 @@ def law_text(plan: Plan, name: str) -> str:
         if isinstance(value, float):
             return f"{law.name}, {text} {value:.3g}"
     return str(law)
-
-
-def _row(cells: tuple[str, str, str]) -> str:
-    shown = (_fit(visible(cell), width).ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
-    return " ".join(shown).rstrip()
-
-
-def _fit(text: str, width: int) -> str:
-    """Shortened in the middle: the end of a name tells most."""
-    if len(text) <= width:
-        return text
-    head = (width - 2) // 3
-    return text[:head] + ".." + text[-(width - 2 - head) :]

@@ -1,6 +1,7 @@
 """Reports: the findings of one check, written for people and for programs, and drawings for the terminal."""
 
 from gainstage.report._math import readable as readable
+from gainstage.report._template import check_installed as check_installed
 from gainstage.report._write import FORMATS as FORMATS
 from gainstage.report._write import write as write
 from gainstage.report.chart import chart as chart

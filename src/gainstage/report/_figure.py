@@ -35,8 +35,7 @@ def figure(table: "Sequence[Row]", *, title: str) -> str:
     Returns:
         Markup that is safe to embed: every name in it is escaped.
     """
-    from gainstage.signal import draw
-    from gainstage.signal._plot import BACKWARD, BETWEEN, FORWARD
+    from gainstage.signal import COLOURS, draw
 
     def onto(axes: "Axes") -> None:
         draw(table, axes)
@@ -45,7 +44,7 @@ def figure(table: "Sequence[Row]", *, title: str) -> str:
             short = max(len(text.get_text()) for text in legend.get_texts()) < 30
             axes.legend(ncols=3 if short else 2, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
 
-    colours = {FORWARD: "var(--forward)", BETWEEN: "var(--between)", BACKWARD: "var(--backward)"}
+    colours = {colour: f"var(--{side})" for side, colour in COLOURS.items()}
     return svg(onto, (7.6, 3.8), name="chart", title=title, description=described(table), colours=colours)
 
 

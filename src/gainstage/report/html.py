@@ -1,13 +1,11 @@
 """A report as one page of HTML: no script, no network, opens from disk."""
 
-import re
-from importlib.metadata import version
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from gainstage._visible import visible
 from gainstage.report._blocks import blocks, fix_of
 from gainstage.report._math import readable
+from gainstage.report._template import check_installed, filled
 from gainstage.report.concise import count
 from gainstage.report.details import Details, names
 
@@ -31,26 +29,23 @@ def html(report: "Report", details: Details | None = None) -> str:
         HTML, below 500 kB: of very long lists the beginning is shown, and how many more there are.
 
     Raises:
-        GainstageError: there is a tape to draw, and matplotlib is not installed.
+        GainstageError: what the extra `report` brings is not installed.
 
     Example:
         >>> import torch, gainstage as gs
         >>> model, x = torch.nn.Linear(8, 4), torch.randn(32, 8)
-        >>> page = html(gs.check(model, x), Details(tape=gs.record(model, x), plan=gs.plan(model, x)))
+        >>> report = gs.check(model, x)
+        >>> page = html(report, Details(tape=report.tape, plan=report.plan))
         >>> page.startswith("<!doctype html>"), "<svg" in page, "<script" in page
         (True, True, False)
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
+    check_installed()
     details = details or Details()
-    environment = Environment(
-        loader=PackageLoader("gainstage.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"visible": lambda text: visible(" ".join(str(text).split())), "number": _number}
-    page = environment.get_template("page.html").render(
+    return filled(
+        "page.html",
+        {"number": _number},
         report=report,
         details=details,
-        version=version("gainstage"),
         summary=count(report),
         blocks=[_block(same, details) for same in blocks(report.findings)],
         chart=_chart(details),
@@ -59,7 +54,6 @@ def html(report: "Report", details: Details | None = None) -> str:
         names=names(report, details),
         most=_PLACES,
     )
-    return re.sub(r"\n\s*\n+", "\n", page) + "\n"
 
 
 def _block(same: "list[Any]", details: Details) -> dict[str, Any]:
@@ -81,19 +75,13 @@ def _chart(details: Details) -> dict[str, Any] | None:
         return None
     from markupsafe import Markup
 
-    from gainstage.errors import GainstageError
     from gainstage.report._figure import described, figure, thinned
     from gainstage.signal import rows
 
     table = rows(details.tape, details.predicted)
     if all(row.forward is None and row.backward is None for row in table):
         return None  # a model on the meta device
-    try:
-        drawing = figure(thinned(table, _DRAWN), title=f"Signal and gradient of {details.tape.model} by depth")
-    except ModuleNotFoundError:
-        raise GainstageError(
-            "the chart of an HTML report needs matplotlib; install it with: pip install 'gainstage[plot]'"
-        ) from None
+    drawing = figure(thinned(table, _DRAWN), title=f"Signal and gradient of {details.tape.model} by depth")
     listed = thinned(table, _LISTED)
     return {"svg": Markup(drawing), "described": described(table), "rows": listed, "total": len(table)}
 

@@ -4,11 +4,16 @@ from gainstage.signal import ops as ops
 from gainstage.signal._attention import Attention as Attention
 from gainstage.signal._attention import attentions as attentions
 from gainstage.signal._calls import WeightCall as WeightCall
+from gainstage.signal._functions import op_name as op_name
+from gainstage.signal._functions import tensors_among as tensors_among
+from gainstage.signal._functions import unchecked as unchecked
 from gainstage.signal._graph import Fate as Fate
 from gainstage.signal._graph import Graph as Graph
 from gainstage.signal._moments import Moments as Moments
 from gainstage.signal._moments import measure as measure
 from gainstage.signal._moments import plain_of as plain_of
+from gainstage.signal._moments import sample_axis as sample_axis
+from gainstage.signal._plot import COLOURS as COLOURS
 from gainstage.signal._plot import Row as Row
 from gainstage.signal._plot import draw as draw
 from gainstage.signal._plot import rows as rows
@@ -17,8 +22,8 @@ from gainstage.signal._record import observe as observe
 from gainstage.signal._record import record as record
 from gainstage.signal._residual import Branch as Branch
 from gainstage.signal._residual import branches as branches
-from gainstage.signal._tape import Ref as Ref
-from gainstage.signal._tape import Site as Site
+from gainstage.signal._sites import Ref as Ref
+from gainstage.signal._sites import Site as Site
 from gainstage.signal._tape import Tape as Tape
 from gainstage.signal.theory import MeanField as MeanField
 from gainstage.signal.theory import critical_line as critical_line

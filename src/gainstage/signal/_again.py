@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gainstage.signal._tape import Ref, Site
+from gainstage.signal._sites import Ref, Site
 
 POINTS = torch.linspace(-4.0, 4.0, 81, dtype=torch.float64, device="cpu")
 

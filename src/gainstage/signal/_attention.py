@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gainstage.signal import ops
 from gainstage.signal._graph import Graph
-from gainstage.signal._tape import Ref
+from gainstage.signal._sites import Ref
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from gainstage.init import Fans, fans
 from gainstage.signal import ops
-from gainstage.signal._tape import Ref, Site
+from gainstage.signal._sites import Ref, Site
 
 
 @dataclass(frozen=True)

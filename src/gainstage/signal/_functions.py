@@ -12,7 +12,7 @@ from torch import Tensor
 from gainstage.run import has_data
 from gainstage.signal import ops
 from gainstage.signal._moments import plain_of
-from gainstage.signal._tape import Ref
+from gainstage.signal._sites import Ref
 
 # Python functions of torch that are looked into: what they call are the sites.
 COMPOSITE = (F.multi_head_attention_forward, torch.autograd.backward)

@@ -10,8 +10,8 @@ from torch import Tensor
 from gainstage.signal import ops
 from gainstage.signal._again import POINTS, call_again
 from gainstage.signal._calls import WeightCall, norm_parameters, weight_call
+from gainstage.signal._sites import Ref, Sites
 from gainstage.signal._sums import Sums
-from gainstage.signal._tape import Ref, Tape
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Graph:
         [('0.weight', 'activation'), ('2.weight', 'output')]
     """
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Sites) -> None:
         self.tape = tape
         self.sites = tape.sites
         self.shapes = {site.index: site.shape for site in tape.sites}

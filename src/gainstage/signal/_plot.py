@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from gainstage._visible import visible
 from gainstage.errors import GainstageError
 from gainstage.signal._moments import Moments
-from gainstage.signal._tape import Tape
+from gainstage.signal._sites import Sites
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORWARD, BETWEEN, BACKWARD = "#0072b2", "#009e73", "#d55e00"  # Okabe & Ito: told apart with any colour vision
+# Okabe & Ito: told apart with any colour vision
+COLOURS = {"forward": "#0072b2", "between": "#009e73", "backward": "#d55e00"}
 Predicted = Mapping[int, tuple[float | None, float | None]]
 
 
@@ -37,7 +38,7 @@ class Row:
     predicted_backward: float | None = None
 
 
-def rows(tape: Tape, predicted: Predicted | None = None) -> list[Row]:
+def rows(tape: Sites, predicted: Predicted | None = None) -> list[Row]:
     """A row for every site of the tape that computes.
 
     Args:
@@ -64,7 +65,7 @@ def _between(moments: Moments | None) -> float | None:
     return moments.variance_between**0.5 if moments is not None and known else None
 
 
-def plot(tape: Tape, ax: "Axes | None" = None) -> "Axes":
+def plot(tape: Sites, ax: "Axes | None" = None) -> "Axes":
     """Draw the RMS of signal and gradient at every site that computes, on a logarithmic axis, in execution order.
 
     Forward, also the part of the signal that varies between samples: where it falls and the level does not, the network
@@ -103,20 +104,20 @@ def draw(table: Sequence[Row], ax: "Axes") -> None:
     from matplotlib.ticker import MaxNLocator
 
     bands = (
-        ("predicted_forward", "forward, predicted", FORWARD),
-        ("predicted_backward", "gradient, predicted", BACKWARD),
+        ("predicted_forward", "forward, predicted", COLOURS["forward"]),
+        ("predicted_backward", "gradient, predicted", COLOURS["backward"]),
     )
     lines = (
-        ("forward", "forward", FORWARD, "o", "-"),
-        ("between", "forward, between samples", BETWEEN, "^", "-."),
-        ("backward", "gradient", BACKWARD, "s", "--"),
+        ("forward", "forward", "o", "-"),
+        ("between", "forward, between samples", "^", "-."),
+        ("backward", "gradient", "s", "--"),
     )
     size = 3 if len(table) <= 200 else 0
     for side, label, colour in bands:
         if shown := [(depth, value) for depth, value in _known(table, side) if _drawable(value)]:
             ax.plot(*zip(*shown, strict=True), color=colour, label=label, linewidth=6, alpha=0.3)
-    for place, (side, label, colour, marker, line) in enumerate(lines):
-        known = _known(table, side)
+    for place, (side, label, marker, line) in enumerate(lines):
+        known, colour = _known(table, side), COLOURS[side]
         if shown := [(depth, value) for depth, value in known if _drawable(value)]:
             ax.plot(*zip(*shown, strict=True), line, marker=marker, markersize=size, color=colour, label=label)
         if hidden := [depth for depth, value in known if not _drawable(value)]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gainstage.run import named_parameters, parts_of
-from gainstage.signal._tape import Ref
+from gainstage.signal._sites import Ref
 
 
 class Provenance:

@@ -93,7 +93,7 @@ def observe(
         given = own_copy(example)
         recorder = Recorder(model, batch_size(model, example, target), quiet.guard, visit)
         recorder.leaves(given)
-        with recorder.modules_hooked(), torch.set_grad_enabled(backward):
+        with recorder.modules.hooked(), torch.set_grad_enabled(backward):
             what = f"a forward pass on {describe(example)}"
             output = recorder.run("forward", what, lambda: call_on(model, given))
             recorder.compare(example)

@@ -1,17 +1,13 @@
 """The recorder: sees every operation of a pass and puts it on the tape."""
 
-import sys
-import threading
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from gainstage.errors import ForwardError, GainstageError
@@ -22,7 +18,6 @@ from gainstage.run import (
     gradients,
     has_data,
     hint,
-    named_modules,
     named_parameters,
     tensors_in,
 )
@@ -46,15 +41,17 @@ from gainstage.signal._functions import (
     unchecked,
     unit_axis_of,
 )
+from gainstage.signal._modules import Modules
 from gainstage.signal._moments import collect, measure, plain_of
 from gainstage.signal._provenance import Provenance
-from gainstage.signal._tape import Ref, Site, Tape
+from gainstage.signal._sites import Ref, Site
+from gainstage.signal._tape import Tape
 
 Visitor = Callable[[Site, Tensor], None]
 
 
 class Recorder(TorchFunctionMode):
-    """Sees every torch function while it is active; knows the module by a stack that hooks keep.
+    """Sees every torch function while it is active.
 
     What is called past torch's functions (scripted or compiled code, a foreign kernel's own calls) it hears of from the
     guard, which stands below.
@@ -66,15 +63,13 @@ class Recorder(TorchFunctionMode):
         guard.unseen = self._unseen
         self.phase = ""  # forward, loss, then replay: what checkpointing recomputes during the backward pass
         self.inside = 0  # torch functions that are running: what they call is theirs
-        self.thread, self.depth = threading.get_ident(), depth()
+        self.depth = depth()
         self.sites: list[Site] = []
-        self.stack: list[tuple[str, str]] = [("", class_name(model))]
+        self.modules = Modules(model)
         self.calls: Counter[tuple[str, str]] = Counter()
         self.rows: list[tuple[Site, str, Tensor]] = []
         self.without_grad: dict[str, Site] = {}
-        self.failed: tuple[BaseException, str] | None = None
         self.provenance = Provenance(model)
-        self.paths = {id(module): (path, type(module).__name__) for path, module in named_modules(model)}
 
     # --- what happens while the model runs ---------------------------------------------------------------------
 
@@ -98,7 +93,7 @@ class Recorder(TorchFunctionMode):
                 self._see(func, op, args, kwargs, outputs_of(result), first if changed else None)
             return result
         except BaseException as error:
-            self._note_failure(error, self._name(op, self.calls[self.stack[-1][0], op]))
+            self.modules.failure(error, self._name(op, self.calls[self.modules.path, op]))
             raise
         finally:
             self.inside -= 1
@@ -142,7 +137,7 @@ class Recorder(TorchFunctionMode):
         refs = map_refs((args, kwargs), self._ref)
         if op == "hardtanh" and (refs[1].get("min_val") if "min_val" in refs[1] else [*refs[0], None, None][1]) == 0:
             op = "relu6"  # nn.ReLU6 is a hardtanh from 0 on
-        path, module = self.stack[-1] if self.phase == "forward" else ("(loss)", "loss")
+        path, module = self.modules.running if self.phase == "forward" else ("(loss)", "loss")
         name = self._name(op, self.calls[path, op], path)
         self.calls[path, op] += 1
         site = self._add(
@@ -172,7 +167,7 @@ class Recorder(TorchFunctionMode):
 
     def _replay(self, op: str, x: Tensor) -> None:
         """Reentrant checkpointing ran without gradients; its gradients flow through the recomputation only."""
-        path = self.stack[-1][0]
+        path = self.modules.path
         name = self._name(op, self.calls["replay:" + path, op])
         self.calls["replay:" + path, op] += 1
         if x.requires_grad and (site := self.without_grad.pop(name, None)):
@@ -181,7 +176,7 @@ class Recorder(TorchFunctionMode):
     # --- names and leaves --------------------------------------------------------------------------------------
 
     def _name(self, op: str, count: int, path: str | None = None) -> str:
-        path = self.stack[-1][0] if path is None else path
+        path = self.modules.path if path is None else path
         return f"{path}/{op}#{count}" if path else f"{op}#{count}"
 
     def _add(self, site: Site) -> Site:
@@ -201,7 +196,7 @@ class Recorder(TorchFunctionMode):
     def _view(self, tensor: Tensor, base: Tensor) -> Ref:
         """A view or wrapper that was made behind our back."""
         op = "t" if tensor.shape == base.shape[::-1] and tensor.dim() == 2 else "view"
-        reads, (path, module) = self._ref(base), self.stack[-1]
+        reads, (path, module) = self._ref(base), self.modules.running
         name = self._name(op, self.calls[path, op])
         self.calls[path, op] += 1
         site = self._add(Site(len(self.sites), name, path, module, op, "view", (reads,), {}, *form_of(tensor)))
@@ -244,8 +239,8 @@ class Recorder(TorchFunctionMode):
         except GainstageError:
             raise
         except Exception as error:
-            place = self.failed[1] if self.failed and self.failed[0] is error else ""
-            place = place or (self.sites[-1].name if self.sites and phase == "loss" else type(self.model).__name__)
+            last = self.sites[-1].name if self.sites and phase == "loss" else type(self.model).__name__
+            place = self.modules.place(error) or last
             said = f"{what} raised at {place}: {type(error).__name__}: {error}{hint(error)}"
             raise ForwardError(said) from error
         finally:
@@ -266,37 +261,6 @@ class Recorder(TorchFunctionMode):
             if name in by_name:
                 self.rows.append((by_name[name], "backward", measure(gradient)))
         return found
-
-    @contextmanager
-    def modules_hooked(self) -> Iterator[None]:
-        """Keep the stack of modules while they run: by hooks for all modules, so that none is touched."""
-        before = register_module_forward_pre_hook(self._enter)
-        after = register_module_forward_hook(self._leave, always_call=True)
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Using `torch.compile.*when there are global hooks")
-                yield
-        finally:
-            before.remove()
-            after.remove()
-
-    def _enter(self, module: nn.Module, inputs: Any) -> None:
-        if self.thread != threading.get_ident():
-            return
-        if id(module) not in self.paths:  # made in this pass, or no part of the model: a loss
-            self.paths |= {id(m): (path, type(m).__name__) for path, m in named_modules(self.model)}
-        self.stack.append(self.paths.get(id(module), self.stack[-1]))
-
-    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if self.thread != threading.get_ident():
-            return
-        if (error := sys.exc_info()[1]) is not None:
-            self._note_failure(error, self.stack[-1][0])
-        self.stack.pop()
-
-    def _note_failure(self, error: BaseException, place: str) -> None:
-        if self.failed is None or self.failed[0] is not error:
-            self.failed = (error, place)
 
     def tape(self, outputs: tuple[Ref, ...], loss: Tensor | None, stand_in: bool) -> Tape:
         """The finished tape: the one place where the host waits for the device."""

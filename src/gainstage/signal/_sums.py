@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gainstage.signal import ops
 from gainstage.signal._again import drawn, put
-from gainstage.signal._tape import Ref, Site, Tape
+from gainstage.signal._sites import Ref, Site, Sites
 
 Terms = dict[Ref, float]
 
@@ -26,7 +26,7 @@ class Sums:
         consumers: for every site, those that read it.
     """
 
-    def __init__(self, tape: Tape, constant: frozenset[int], consumers: Mapping[int, list[int]]) -> None:
+    def __init__(self, tape: Sites, constant: frozenset[int], consumers: Mapping[int, list[int]]) -> None:
         self.sites, self.constant, self.consumers = tape.sites, constant, consumers
         self.outputs = {ref.site for ref in tape.outputs}
         self._factors: dict[int, Terms] = {}

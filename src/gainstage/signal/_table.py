@@ -1,27 +1,18 @@
-"""The tape as text: the variance-propagation check of the textbooks, for any model, in 80 columns."""
+"""The tape as text: the variance-propagation check of the textbooks, for any model."""
 
 from math import isfinite, isnan, log10
 from textwrap import fill
 
+from gainstage._columns import columns
 from gainstage._visible import visible
 from gainstage.signal import ops
 from gainstage.signal._graph import Graph
-from gainstage.signal._tape import Site, Tape
+from gainstage.signal._sites import Site, Sites
 
-_COLUMNS = (
-    ("#", 4),
-    ("layer", 20),
-    ("op", 8),
-    ("shape", 12),
-    ("fwd", 7),
-    ("between", 7),
-    ("0%", 3),
-    ("sat", 4),
-    ("grad", 7),
-)
+_HEADS = ("#", "layer", "op", "shape", "fwd", "between", "0%", "sat", "grad")
 
 
-def table(tape: Tape, *, every: bool = False) -> str:
+def table(tape: Sites, *, width: int | None = 80, every: bool = False) -> str:
     """One row a layer in execution order, the extremes marked.
 
     Columns: depth; layer (module path) and operation; shape; forward RMS; variance between samples as a share of the
@@ -32,6 +23,7 @@ def table(tape: Tape, *, every: bool = False) -> str:
 
     Args:
         tape: what `record` returned.
+        width: columns; what is longer goes on below. None: a row is a line, however long.
         every: also rows of additions, dropout and other arithmetic between layers.
     """
     rows = [site for site in tape if every or _is_layer(site)]
@@ -39,11 +31,8 @@ def table(tape: Tape, *, every: bool = False) -> str:
         return f"{visible(tape.model)}: no layers on the tape"
     level = _median([site.forward.rms for site in rows if site.forward])
     median = _median([site.backward.rms for site in rows if site.backward])
-    lines = [" ".join(title.rjust(w) if i > 3 else title.ljust(w) for i, (title, w) in enumerate(_COLUMNS)).rstrip()]
-    lines.append(" ".join("-" * width for _, width in _COLUMNS))
-    lines += [_row(depth, site, level, median) for depth, site in enumerate(rows)]
-    lines.append(_summary(tape, rows))
-    return "\n".join(lines)
+    cells = (_row(depth, site, level, median) for depth, site in enumerate(rows))
+    return f"{columns(_HEADS, cells, numbers=range(4, 9), width=width)}\n{_summary(tape, rows, width)}"
 
 
 def _median(values: list[float]) -> float:
@@ -55,10 +44,9 @@ def _is_layer(site: Site) -> bool:
     return not ops.of(site).minor and len(site.shape) > 0
 
 
-def _row(depth: int, site: Site, level: float, median: float) -> str:
+def _row(depth: int, site: Site, level: float, median: float) -> list[str]:
     moments, gradient = site.forward, site.backward
     cells = [str(depth), site.path or "(model)", site.op, "x".join(map(str, site.shape))]
-    text = [_fit(visible(cell), width).ljust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=False)]
     if moments is None:
         numbers = ["-"] * 4
     else:
@@ -71,11 +59,9 @@ def _row(depth: int, site: Site, level: float, median: float) -> str:
             _percent(moments.saturated, moments.saturated > 0.5),
         ]
     if gradient is None:
-        numbers.append("-")
-    else:
-        far = not isfinite(gradient.rms) or not median / 1000 <= gradient.rms <= median * 1000
-        numbers.append(_number(gradient.rms, far))
-    return " ".join([*text, *(n.rjust(width) for n, (_, width) in zip(numbers, _COLUMNS[4:], strict=True))])
+        return [*cells, *numbers, "-"]
+    far = not isfinite(gradient.rms) or not median / 1000 <= gradient.rms <= median * 1000
+    return [*cells, *numbers, _number(gradient.rms, far)]
 
 
 def _number(value: float, marked: bool) -> str:
@@ -93,12 +79,9 @@ def _percent(share: float, marked: bool = False) -> str:
     return "-" if isnan(share) else f"{'!' if marked else ''}{100 * share:.0f}"
 
 
-def _fit(text: str, width: int) -> str:
-    return text if len(text) <= width else ".." + text[2 - width :]
-
-
-def _summary(tape: Tape, rows: list[Site]) -> str:
+def _summary(tape: Sites, rows: list[Site], width: int | None) -> str:
     loss = "" if tape.loss is None else f", {'surrogate ' if tape.surrogate else ''}loss {tape.loss:.4g}"
     samples = f", {tape.batch} samples" if tape.batch else ""
     weights = len(Graph(tape).weights)
-    return fill(f"{visible(tape.model)}: {len(rows)} layers, {weights} with weights{samples}{loss}", 80)
+    said = f"{visible(tape.model)}: {len(rows)} layers, {weights} with weights{samples}{loss}"
+    return said if width is None else fill(said, width)

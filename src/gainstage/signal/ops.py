@@ -18,7 +18,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gainstage.signal._tape import Site
+    from gainstage.signal._sites import Site
 
 # Kinds of which a row is an elementwise function of what it reads.
 ELEMENTWISE = ("activation", "function", "add", "product", "dropout")

@@ -14,7 +14,7 @@ from gainstage.study._arm import Arm
 from gainstage.study._data import Data
 from gainstage.study._errors import StudyError
 from gainstage.study.families import FAMILIES
-from gainstage.train._evaluate import mode
+from gainstage.train import mode
 
 _BUILT: WeakSet[nn.Module] = WeakSet()  # those that still live: a second trial must not go on with the first one's
 TRIED = 2  # samples that a new network has to answer

@@ -16,8 +16,7 @@ from gainstage.study._data import Data, loss_of, losses, score
 from gainstage.study._errors import StudyError
 from gainstage.study._init_text import init_of
 from gainstage.study._trial import Look, Outcome, Trial
-from gainstage.train import CannotStack, Fit, Moment, cutmix, fit_many, mixup
-from gainstage.train._threads import one_thread
+from gainstage.train import CannotStack, Fit, Moment, cutmix, fit_many, mixup, one_thread
 
 MEMBERS = 20  # trained as one: more bring little, and fewer tasks leave cores idle
 SMALL = 256 * 256  # elements of the largest weight of a network that gains by being trained among others

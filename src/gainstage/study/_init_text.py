@@ -7,7 +7,7 @@ from typing import Any
 from gainstage import init
 from gainstage.errors import GainstageError
 from gainstage.init import Law
-from gainstage.plan._schemes import CLASSICAL
+from gainstage.plan import CLASSICAL
 from gainstage.study._arm import nearest
 from gainstage.study._errors import StudyError
 

@@ -1,12 +1,9 @@
 """The points of learning curves over seeds: what the charts draw, as rows."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from gainstage.study._measured import Measured
 from gainstage.study._statistics import mean_interval
-
-if TYPE_CHECKING:
-    from gainstage.study._results import Results
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Point:
     high: float
 
 
-def bands(results: "Results", arm: int | str) -> tuple[Point, ...]:
+def bands(results: Measured, arm: int | str) -> tuple[Point, ...]:
     """The learning curve of an arm; a run that failed counts with the score of guessing from then on.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gainstage.study._arm import Arm
-from gainstage.study._labels import identities, is_word, labels, phrase, settings, shared_words, telling
+from gainstage.study.labels import identities, is_word, labels, phrase, settings, shared_words, telling
 
 
 @dataclass(frozen=True)

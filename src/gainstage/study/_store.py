@@ -19,7 +19,7 @@ from gainstage.study._errors import StudyError
 from gainstage.study._kept import COLUMNS, KEEP, TABLE, VALUES, Kept, Row, digest, intact, row
 from gainstage.study._trial import Outcome, Trial, told
 
-APPLICATION, FORMAT = 0x6761696E, 2  # "gain", in the header of the file; the version of what is described below
+APPLICATION = 0x6761696E  # "gain", in the header of the file
 PATIENCE = 60.0  # seconds to wait for other writers; a transaction takes milliseconds
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
@@ -57,6 +57,8 @@ class Store:
         ...     store.known([trial.key])[trial.key].test
         0.93
     """
+
+    FORMAT = 2  # the version of the file
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
@@ -181,7 +183,7 @@ class Store:
             if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 self._db.execute(TABLE)
                 self._db.execute(f"PRAGMA application_id = {APPLICATION}")
-                self._db.execute(f"PRAGMA user_version = {FORMAT}")
+                self._db.execute(f"PRAGMA user_version = {Store.FORMAT}")
         _until_free(lambda: self._db.execute("PRAGMA journal_mode = WAL").fetchone())
 
     @contextmanager
@@ -227,9 +229,9 @@ def _check_file(path: Path) -> None:
     if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:72], "big") != APPLICATION:
         what = "an SQLite file of another program" if head[:16] == b"SQLite format 3\0" else "not an SQLite file"
         raise StudyError(f"{path} is not a store of gainstage: it is {what}. {other}")
-    if (version := int.from_bytes(head[60:64], "big")) != FORMAT:
+    if (version := int.from_bytes(head[60:64], "big")) != Store.FORMAT:
         raise StudyError(
-            f"{path} is a store of format {version}; this version of gainstage reads format {FORMAT}. {other} "
+            f"{path} is a store of format {version}; this version of gainstage reads format {Store.FORMAT}. {other} "
             "The version that wrote it can export it: Store(path).to_csv(...)."
         )
 

@@ -13,7 +13,8 @@ from gainstage.study._arm import ARMS, Arm, check_count, is_finite
 from gainstage.study._data import Data, load
 from gainstage.study._errors import StudyError
 from gainstage.study._init_text import init_of
-from gainstage.study._results import ArmResult, Results
+from gainstage.study._measured import ArmResult
+from gainstage.study._results import Results
 from gainstage.study._store import Store
 from gainstage.study._trial import Trial
 from gainstage.study._tuning import tune

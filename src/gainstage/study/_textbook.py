@@ -1,8 +1,8 @@
 """The comparison that `gainstage compare` runs without a study file: init × activation × depth, as in textbooks."""
 
 from gainstage.study._arm import grid
-from gainstage.study._claims import CONSTANT, LARGE, RECOMMENDED, SMALL
 from gainstage.study._study import Study
+from gainstage.study.claims import CONSTANT, LARGE, RECOMMENDED, SMALL
 
 SHALLOW, DEEP = 3, 20
 INITS = ("xavier_normal", "he_normal", "lecun_normal", "auto", SMALL, LARGE, "zeros", CONSTANT)

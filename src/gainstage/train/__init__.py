@@ -21,6 +21,7 @@ from gainstage.train._early_stopping import EarlyStopping as EarlyStopping
 from gainstage.train._ensemble import Ensemble as Ensemble
 from gainstage.train._errors import TrainError as TrainError
 from gainstage.train._evaluate import accuracy as accuracy
+from gainstage.train._evaluate import mode as mode
 from gainstage.train._loop import Epoch as Epoch
 from gainstage.train._loop import Fit as Fit
 from gainstage.train._loop import Step as Step
@@ -38,6 +39,7 @@ from gainstage.train._soup import Soup as Soup
 from gainstage.train._soup import greedy_soup as greedy_soup
 from gainstage.train._soup import uniform_soup as uniform_soup
 from gainstage.train._stacking import Stacking as Stacking
+from gainstage.train._threads import one_thread as one_thread
 from gainstage.train._transfer import Transfer as Transfer
 from gainstage.train._transfer import layerwise_rates as layerwise_rates
 from gainstage.train._transfer import transfer as transfer

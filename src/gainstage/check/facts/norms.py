@@ -5,8 +5,7 @@ from math import prod
 
 from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
-from gainstage.signal import Site, ops
-from gainstage.signal._moments import sample_axis
+from gainstage.signal import Site, ops, sample_axis
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,13 @@
 """Facts about single weights: values, norms, and units that are equal forwards and backwards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from gainstage.check.quantity import Limit
-
-if TYPE_CHECKING:
-    from gainstage.check.evidence import Evidence
-
+from gainstage.signal import Graph, ops
 
 EQUAL_GRADIENT = Limit(
     1e-3,
@@ -56,29 +52,26 @@ class Weight:
         return self.gradient_norm * self.norm
 
 
-def weights_of(evidence: "Evidence") -> list[Weight]:
-    """Every weight in the order of its first use."""
+def weights_of(graph: Graph, values: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> list[Weight]:
+    """Every weight in the order of its first use, from what the parameters and their gradients hold."""
     uses: dict[str, list[int]] = {}
     axes: dict[str, int | None] = {}
-    for site in evidence.tape.sites:
-        for name, axis in _used_at(evidence, site.index):
-            uses.setdefault(name, []).append(site.index)
+    for index in range(len(graph.sites)):
+        for name, axis in _used_at(graph, values, index):
+            uses.setdefault(name, []).append(index)
             if axes.get(name) is None:  # a tied table has units where it is the output head
                 axes[name] = axis
-    uses = {name: sites for name, sites in uses.items() if name in evidence.values}  # not what a pass makes
-    tensors = [evidence.values[name] for name in uses]
-    gradients = [evidence.gradients.get(name) for name in uses]
-    facts = _facts(tensors, gradients)
+    uses = {name: sites for name, sites in uses.items() if name in values}  # not what a pass makes
+    facts = _facts([values[name] for name in uses], [gradients.get(name) for name in uses])
     return [
         Weight(name, tuple(sites), axes[name], *numbers)
         for (name, sites), numbers in zip(uses.items(), facts, strict=True)
     ]
 
 
-def _used_at(evidence: "Evidence", index: int) -> list[tuple[str, int | None]]:
+def _used_at(graph: Graph, values: Mapping[str, Tensor], index: int) -> list[tuple[str, int | None]]:
     """The parameters that are the weight of this site, each with the axis of its units."""
-    graph, site = evidence.graph, evidence.tape.sites[index]
-    call = graph.weights.get(index)
+    site, call = graph.sites[index], graph.weights.get(index)
     if call is not None:
         if (name := graph.parameter_of(call.weight)) is not None:
             rank = len(graph.shapes[graph.tape.parameter(name).index])  # type: ignore[union-attr]
@@ -87,8 +80,8 @@ def _used_at(evidence: "Evidence", index: int) -> list[tuple[str, int | None]]:
                 units[call.family] = int(graph.stored_transposed(call))
             return [(name, units.get(call.family))] if rank >= 2 else []
         named = graph.parameters_behind(call.weight)
-        return [(n, 0) for n in named if n in evidence.parameters and evidence.parameters[n].dim() >= 2]
-    if site.kind == "op" and evidence.recurrent(index):
+        return [(n, 0) for n in named if n in values and values[n].dim() >= 2]
+    if site.kind == "op" and ops.of(site).kind == "recurrent":
         leaves = [ref for ref in site.inputs if graph.sites[ref.site].kind == "parameter"]
         return [(graph.sites[ref.site].path, 0) for ref in leaves if len(graph.shapes[ref.site]) >= 2]
     return []

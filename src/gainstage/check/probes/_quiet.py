@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from gainstage.signal import ops
-from gainstage.signal._functions import op_name, unchecked
+from gainstage.signal import op_name, ops, unchecked
 
 _OFF = {
     getattr(room, name + suffix)

@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from gainstage.check.probes._plain import plain
 from gainstage.run import call
-from gainstage.signal._functions import unchecked
+from gainstage.signal import unchecked
 
 _ROWS = 256  # queries of each call that are looked at
 

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from gainstage.check.probes._quiet import Quiet
 from gainstage.check.probes.others_changed import exchanged
 from gainstage.run import undisturbed
-from gainstage.signal import Site, observe
-from gainstage.signal._moments import sample_axis
+from gainstage.signal import Site, observe, sample_axis
 
 _ROUNDING = 1e-4
 

@@ -14,8 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from gainstage.check.probes._plain import plain
 from gainstage.run import Loss, call, objective, tensors_in
-from gainstage.signal import ops
-from gainstage.signal._functions import op_name, tensors_among
+from gainstage.signal import op_name, ops, tensors_among
 
 _SQUARES = frozenset({"pow", "square", "abs"})
 

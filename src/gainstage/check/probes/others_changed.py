@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gainstage.check.probes.rerun import rerun
 from gainstage.run import map_tensors
-from gainstage.signal._moments import sample_axis
+from gainstage.signal import sample_axis
 
 
 def others_changed(model: nn.Module, example: Any, *, batch: int, seed: int = 0) -> list[Tensor]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gainstage.check.probes._plain import floats, plain
 from gainstage.run import call, sharded_like, whole
-from gainstage.signal._moments import measure
+from gainstage.signal import measure
 
 
 def redraw(model: nn.Module, example: Any, *, batch: int, draws: int, seed: int) -> list[float]:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from gainstage.check.probes._quiet import Quiet
 from gainstage.check.probes.optimizer_step import make_step
 from gainstage.run import Loss, call, foreign, map_tensors, objective, undisturbed
-from gainstage.signal._moments import sample_axis
+from gainstage.signal import sample_axis
 
 
 def train(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gainstage.study import Results
-    from gainstage.study._claims import Judged
+    from gainstage.study.claims import Judged
 
 
 def versions() -> dict[str, str]:
@@ -77,7 +77,7 @@ def run(details: StudyDetails) -> str:
 
 def place_of(judged: "Judged") -> str:
     """Where a claim was judged: `"depth 20"`."""
-    from gainstage.study._labels import phrase
+    from gainstage.study.labels import phrase
 
     return ", ".join(phrase(name, level) for name, level in judged.where.items())
 

@@ -1,11 +1,9 @@
 """A study as one page of HTML: no script, no network, opens from disk."""
 
-import re
 from collections import Counter
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from gainstage._visible import visible
+from gainstage.report._template import check_installed, filled
 from gainstage.report.study._details import StudyDetails, place_of
 from gainstage.report.study._layout import Block, best_and_like, blocks
 from gainstage.report.study._method import method
@@ -15,9 +13,8 @@ from gainstage.report.study._panels import Panel, overview, panels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gainstage.study import Results
-    from gainstage.study._claims import Judged
-    from gainstage.study._verdict import Verdict
+    from gainstage.study import Results, Verdict
+    from gainstage.study.claims import Judged
 
 _ROWS = 300  # most arms that one page tells one by one
 _SENTENCES = 150  # most verdicts
@@ -38,22 +35,18 @@ def study_html(results: "Results", details: StudyDetails | None = None) -> str:
         HTML, below 500 kB: of very long lists the beginning is shown, and how many more there are.
 
     Raises:
-        GainstageError: matplotlib is not installed.
+        GainstageError: what the extra `report` brings is not installed.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
+    check_installed()
     details = details or StudyDetails()
-    environment = Environment(
-        loader=PackageLoader("gainstage.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"visible": lambda text: visible(" ".join(str(text).split())), "score": score}
     tables = blocks(results)
     found = results.verdicts()
     drawn = _figures(results, tables)
-    page = environment.get_template("study/page.html").render(
+    return filled(
+        "study/page.html",
+        {"score": score},
         results=results,
         details=details,
-        version=version("gainstage"),
         overview=overview(results),
         tables=_tables(results),
         figures=drawn,
@@ -64,7 +57,6 @@ def study_html(results: "Results", details: StudyDetails | None = None) -> str:
         claims=_claims(details.claims),
         method=method(results, details),
     )
-    return re.sub(r"\n\s*\n+", "\n", page) + "\n"
 
 
 def _figures(results: "Results", tables: "Sequence[Block]") -> "list[tuple[Panel, ...]]":

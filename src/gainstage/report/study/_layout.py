@@ -38,7 +38,7 @@ def blocks(results: "Results", *, columns: int = 1) -> tuple[Block, ...]:
     Returns:
         The tables, all arms in them once.
     """
-    from gainstage.study._labels import phrase
+    from gainstage.study.labels import phrase
 
     factors = results.factors
     if not is_grid(results):
@@ -74,7 +74,7 @@ def is_grid(results: "Results") -> bool:
 
 def _numbers(results: "Results") -> dict[tuple[int, ...], int]:
     """The number of the arm at each combination of levels, which are counted."""
-    from gainstage.study._labels import identities
+    from gainstage.study.labels import identities
 
     same = identities([each.arm for each in results.arms])
     order = {name: list(dict.fromkeys(own[name] for own in same)) for name in results.factors}

@@ -4,8 +4,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gainstage.study import Results
-    from gainstage.study._results import Summary
+    from gainstage.study import Results, Summary
 
 
 def score(value: float) -> str:

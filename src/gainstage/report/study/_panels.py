@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gainstage.errors import GainstageError
 from gainstage.report._figure import svg
 from gainstage.report.study._layout import Block, is_grid
 from gainstage.report.study._numbers import score
@@ -31,7 +30,7 @@ class Panel:
 
 def overview(results: "Results") -> Panel | None:
     """The mean of every arm in a field of factors; None where the arms are no field, or one too large to be read."""
-    from gainstage.study._figures import heatmap, size_of
+    from gainstage.study.figures import heatmap, size_of
 
     first, *others = results.factors or ("",)
     width, height = size_of(results) if is_grid(results) else (0.0, 0.0)
@@ -45,7 +44,7 @@ def overview(results: "Results") -> Panel | None:
 
 def panels(results: "Results", block: Block, number: int) -> tuple[Panel, ...]:
     """Scores and learning curves of the arms of one table."""
-    from gainstage.study._figures import curves, scores
+    from gainstage.study.figures import curves, scores
 
     arms = sorted((arm for _, each in block.rows for arm in each), key=lambda i: -results.summary(i).mean)
     drawn = sorted(arms[:ARMS])
@@ -70,7 +69,7 @@ def panels(results: "Results", block: Block, number: int) -> tuple[Panel, ...]:
 
 
 def _colours() -> dict[str, str]:
-    from gainstage.study._figures import COLOURS, GREY
+    from gainstage.study.figures import COLOURS, GREY
 
     return {colour: f"var(--c{i})" for i, colour in enumerate(COLOURS)} | {GREY: "var(--soft)"}
 
@@ -80,12 +79,7 @@ def _panel(
 ) -> Panel:
     from markupsafe import Markup
 
-    try:
-        markup = svg(draw, size, name=name, title=title, description=description, colours=colours)
-    except ModuleNotFoundError:
-        raise GainstageError(
-            'the figures of an HTML report need matplotlib. Write: pip install "gainstage[plot]"'
-        ) from None
+    markup = svg(draw, size, name=name, title=title, description=description, colours=colours)
     return Panel(Markup(smaller(markup)), f"{title}. {description}")
 
 

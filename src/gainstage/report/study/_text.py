@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -13,9 +15,8 @@ from gainstage.report.study._layout import Block, best_and_like, blocks
 from gainstage.report.study._numbers import at_edge, half, mean, rate, score
 
 if TYPE_CHECKING:
-    from gainstage.study import Results
-    from gainstage.study._claims import Judged
-    from gainstage.study._verdict import Verdict
+    from gainstage.study import Results, Verdict
+    from gainstage.study.claims import Judged
 
 _MANY = 24  # arms; above, a page that is not verbose has them side by side, without some of their numbers
 _SENTENCES = 12  # most verdicts that a page which is not verbose tells one by one
@@ -127,8 +128,11 @@ def _side_by_side(page: Page, results: "Results", block: Block, width: int, mark
     rates = len(block.columns) <= _RATES
     cell = 24 if rates else 17
     room = width - (cell + 1) * len(block.columns)
-    heads = "".join(f" {visible(head)[:cell]:<{cell}}" for head in block.columns)
-    page.line(Text(f"{visible(block.where):<{room}}{heads}".rstrip(), style="bold"))
+    where = visible(block.where)
+    for parts in zip_longest(*(wrap(visible(head), cell) for head in block.columns), fillvalue=""):
+        heads = "".join(f" {part:<{cell}}" for part in parts)
+        page.line(Text(f"{where:<{room}}{heads}".rstrip(), style="bold"))
+        where = ""
     for label, arms in block.rows:
         line = Text(_name(page, label, room))
         for arm in arms:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from gainstage.study._arm import nearest
 from gainstage.study._errors import StudyError
-from gainstage.study._labels import identities, phrase
+from gainstage.study._measured import Measured
 from gainstage.study._points import bands
+from gainstage.study.labels import identities, phrase
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from gainstage.study._results import Results
 
 # Okabe & Ito, yellow left out: told apart with any colour vision; with each other's line style and marker, without any
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")
@@ -22,7 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 FEW = 4  # lines whose legend finds room inside of the axes
 
 
-def plot(results: "Results", kind: str = "scores", ax: "Axes | None" = None, **options: Any) -> "Axes":
+def plot(results: Measured, kind: str = "scores", ax: "Axes | None" = None, **options: Any) -> "Axes":
     """Draw results; see `scores`, `curves` and `heatmap`.
 
     Args:
@@ -44,7 +44,7 @@ def plot(results: "Results", kind: str = "scores", ax: "Axes | None" = None, **o
 
 
 def curves(
-    results: "Results",
+    results: Measured,
     ax: "Axes | None" = None,
     *,
     arms: Sequence[int | str] | None = None,
@@ -82,7 +82,7 @@ def curves(
 
 
 def scores(
-    results: "Results",
+    results: Measured,
     ax: "Axes | None" = None,
     *,
     arms: Sequence[int | str] | None = None,
@@ -128,7 +128,7 @@ def scores(
 
 
 def heatmap(
-    results: "Results",
+    results: Measured,
     ax: "Axes | None" = None,
     *,
     rows: str | Sequence[str] | None = None,
@@ -169,7 +169,7 @@ def heatmap(
 
 
 def size_of(
-    results: "Results", *, rows: str | Sequence[str] | None = None, columns: str | Sequence[str] | None = None
+    results: Measured, *, rows: str | Sequence[str] | None = None, columns: str | Sequence[str] | None = None
 ) -> tuple[float, float]:
     """Width and height in inches that a heat map and its labels need."""
     _, down, across = _cells(results, *_chosen(results, rows, columns))
@@ -178,7 +178,7 @@ def size_of(
 
 
 def _chosen(
-    results: "Results", rows: str | Sequence[str] | None, columns: str | Sequence[str] | None
+    results: Measured, rows: str | Sequence[str] | None, columns: str | Sequence[str] | None
 ) -> tuple[list[str], list[str]]:
     """The factors of rows and of columns."""
     names = list(results.factors)
@@ -190,7 +190,7 @@ def _chosen(
 
 
 def _cells(
-    results: "Results", down: list[str], across: list[str]
+    results: Measured, down: list[str], across: list[str]
 ) -> tuple[dict[tuple[int, int], int], list[str], list[str]]:
     """The arm of each cell, and what rows and columns are called."""
     same = identities([each.arm for each in results.arms])
@@ -212,7 +212,7 @@ def _cells(
     return cells, list(order[0].values()), list(order[1].values())
 
 
-def _factors(results: "Results", given: str | Sequence[str] | None, default: list[str]) -> list[str]:
+def _factors(results: Measured, given: str | Sequence[str] | None, default: list[str]) -> list[str]:
     names = _listed(given) if given is not None else default
     for name in names:
         if name not in results.factors:
@@ -227,7 +227,7 @@ def _listed(given: str | Sequence[str] | None) -> list[str]:
     return [given] if isinstance(given, str) else list(given or ())
 
 
-def _names(results: "Results", chosen: Sequence[int], names: Sequence[str] | None) -> list[str]:
+def _names(results: Measured, chosen: Sequence[int], names: Sequence[str] | None) -> list[str]:
     """What to call the arms; matplotlib leaves labels that begin with an underscore out of a legend."""
     shown = [_shown(name) for name in names or [results.labels[i] for i in chosen]]
     return [f" {name}" if name.startswith("_") else name for name in shown]
@@ -238,7 +238,7 @@ def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text).replace("$", r"\$")
 
 
-def _guess(line: Callable[..., Any], results: "Results") -> None:
+def _guess(line: Callable[..., Any], results: Measured) -> None:
     line(results.guess, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, label="guessing")
 
 
