@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gainstage.plan._plan import AUTO, Plan
 from gainstage.run import named_parameters, over_ranks, replicated_like, whole
-from gainstage.signal import Graph, Site, measure, observe, plain_of
+from gainstage.signal import Graph, Site, measure, observe, ops, plain_of
 
 _FEW = 64  # entries behind a weight; of fewer a mean square says little
 
@@ -26,7 +26,9 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
     Args:
         plan: already applied to `model`; `model` holds scratch values afterwards: apply the result.
         graph: structure of an earlier pass of the same model.
-        beyond: rescale only what is further from its level than this many times, up or down.
+        beyond: rescale only what is further from its level than this many times, up or down. What reads an average
+            (attention, pooling) is then not made larger: theory counts an average as its input on purpose, as what is
+            averaged grows alike in training.
 
     References:
         Mishkin & Matas, *All you need is a good init*, ICLR 2016.
@@ -35,6 +37,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
     factors: dict[str, float] = {}
     levels: dict[str, list[float]] = {}  # behind every use, with the factor
     sites = {graph.sites[index].name: call for index, call in graph.weights.items()}
+    averaged = _behind_averages(graph) if beyond > 1 else frozenset()
     tables = {graph.parameter_of(call.weight) for call in sites.values() if call.family == "embedding"}
 
     def target_of(name: str) -> float | None:
@@ -58,7 +61,8 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
             return
         if not (isfinite(level) and level > 0):
             return
-        factor = (target / level) ** 0.5 if off(level, target, output.numel()) else 1.0
+        wanted = off(level, target, output.numel()) and not (level < target and name in averaged)
+        factor = (target / level) ** 0.5 if wanted else 1.0
         factors[name], levels[name] = factor, [level * factor**2]
         if factor == 1:
             return
@@ -88,6 +92,17 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
         if factor != 1:
             laws[name] = law.scaled(float(f"{factor:.6g}" if beyond == 1 else f"{factor:.3g}"))
     return plan.replace(laws, because="calibrated on one batch" if beyond == 1 else "rescaled by the level measured")
+
+
+def _behind_averages(graph: Graph) -> frozenset[str | None]:
+    """The weights that read an average over positions, with no other weight between."""
+    averages: set[int] = set()
+    for site in graph.sites:
+        behind = any(ref.site in averages for ref in graph.data(site.index)) and site.index not in graph.weights
+        if behind or ops.of(site).kind in ("average", "attention", "softmax"):
+            averages.add(site.index)
+    calls = graph.weights.values()
+    return frozenset(graph.parameter_of(c.weight) for c in calls if c.data and c.data.site in averages)
 
 
 def _in_a_row(graph: Graph, name: str) -> bool:

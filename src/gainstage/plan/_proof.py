@@ -72,7 +72,7 @@ def start_of(model: nn.Module, example: Any, tape: Tape, *, seed: int = 0) -> St
     """Read a start off the tape of one pass, and off one more forward pass on other rows."""
     graph = Graph(tape)
     levels = [m.rms for index in graph.weights if (m := tape.sites[index].forward) and m.count]
-    outputs = [m for ref in tape.outputs if (m := _moments(tape, ref.site)) and m.count]
+    outputs = [m for r in tape.outputs if tape.sites[r.site].shape and (m := _moments(tape, r.site)) and m.count]
     gradients = [
         m.rms for site in tape.sites if site.kind == "parameter" and len(site.shape) > 1 and (m := site.backward)
     ]
