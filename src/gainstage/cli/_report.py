@@ -38,7 +38,7 @@ def details_for(style: str, report: "Report", subject: "Subject", target: str, s
     if style != "html":
         return Details(target, where, home)
     from gainstage.check.probes import one_pass
-    from gainstage.plan import predict
+    from gainstage.theory import predict
 
     observed, _ = one_pass(subject.model, subject.example, target=subject.target, loss=subject.loss, seed=seed)
     tape = observed.tape

@@ -93,6 +93,7 @@ from ._pointwise import uniform as uniform
 from ._pointwise import zeros as zeros
 from ._quadrature import gaussian_mean as gaussian_mean
 from ._quadrature import gaussian_product_mean as gaussian_product_mean
+from ._quadrature import normal_rule as normal_rule
 from ._scaling import variance_scaling as variance_scaling
 from ._stored import law_from_json as law_from_json
 from ._stream import bare_name as bare_name

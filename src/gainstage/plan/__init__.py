@@ -6,6 +6,5 @@ from gainstage.plan._audit import Deviation as Deviation
 from gainstage.plan._make import initialize as initialize
 from gainstage.plan._make import plan as plan
 from gainstage.plan._plan import Plan as Plan
-from gainstage.plan._predict import predict as predict
 
 make_callable(__name__, plan)

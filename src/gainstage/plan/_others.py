@@ -7,6 +7,7 @@ from gainstage.init import Law
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._context import Context
 from gainstage.plan._uses import Use
+from gainstage.plan.roles import Role, of_family
 from gainstage.signal import ops
 
 _LEFT = {
@@ -27,6 +28,8 @@ def other_assignment(context: Context, uses: list[Use], norm_scale: Callable[[in
     if not uses:
         return Assignment("unknown", None, "read by no operation that depends on the inputs: left as it is")
     use = uses[0]
+    if (known := of_family(context, use)) is not None:
+        return Assignment(known.role, known.law, known.reason)
     if use.slot == "bias":
         return Assignment("bias", init.zeros(), "no offset before the first step")
     if use.slot == "norm shift":
@@ -55,7 +58,7 @@ def _norm_scale(context: Context, use: Use, scale: float) -> Assignment:
         return Assignment("norm scale", init.ones(), "normalization starts at the identity")
     count = context.stream_sizes[branch.stream]
     return Assignment(
-        f"norm scale, last of residual branch {branch.position + 1} of {count}",
+        Role(f"norm scale, last of residual branch {branch.position + 1} of {count}", "norm scale"),
         init.constant(scale),
         f"all {count} branches together at most double the stream",
     )
@@ -75,9 +78,8 @@ def _recurrent(context: Context, use: Use) -> Assignment:
         return Assignment(use.slot + gates, each(init.orthogonal()), reason, use.fans)
     if use.slot in ("recurrent input weight", "recurrent projection"):
         return Assignment(use.slot + gates, each(init.lecun_normal()), "gates read a level of 1", use.fans)
+    role = Role("recurrent bias" + gates, "recurrent bias")
     if op.forget is not None and use.first_bias:
         law = init.blocks(tuple(init.ones() if gate == op.forget else init.zeros() for gate in range(op.gates)))
-        return Assignment(
-            "recurrent bias" + gates, law, "forget gate at 1: the cell remembers before it has learned to"
-        )
-    return Assignment("recurrent bias" + gates, init.zeros(), "no offset before the first step")
+        return Assignment(role, law, "forget gate at 1: the cell remembers before it has learned to")
+    return Assignment(role, init.zeros(), "no offset before the first step")

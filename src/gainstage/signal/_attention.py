@@ -29,6 +29,13 @@ class Attention:
     head_dim: int
     scale: float | None
 
+    def logits_level(self, queries: float = 1.0, keys: float = 1.0) -> float | None:
+        r"""Mean square of the logits $s\, q^T k$ of independent queries and keys: $s^2 d\, q_q q_k$, from their levels.
+
+        None where the tape does not say the factor s. Vaswani et al., NeurIPS 2017, section 3.2.1.
+        """
+        return None if self.scale is None else self.head_dim * self.scale**2 * queries * keys
+
 
 def attentions(graph: Graph) -> list[Attention]:
     """Every attention in execution order, fused or written as softmax(q k^T) v."""

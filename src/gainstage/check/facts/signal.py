@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING
 
 from gainstage.check._fact import fact
-from gainstage.check.facts.walk import walk
-from gainstage.signal import Attention, Graph, attentions
+from gainstage.signal import Attention, Graph, attentions, walk
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence

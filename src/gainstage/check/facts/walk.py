@@ -1,27 +1,10 @@
-"""Walks over the sites of a tape that several facts and rules share."""
+"""How far it is from a site to the end of a pass."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
-
-
-def walk(starts: Iterable[int], step: Callable[[int], Iterable[int]]) -> Iterator[int]:
-    """The starts and every site that steps from them reach, each once.
-
-    Example:
-        >>> list(walk([4], lambda site: [site // 2, 0]))
-        [4, 0, 2, 1]
-    """
-    todo = list(dict.fromkeys(starts))
-    seen = set(todo)
-    while todo:
-        current = todo.pop()
-        yield current
-        fresh = [site for site in dict.fromkeys(step(current)) if site not in seen]
-        seen.update(fresh)
-        todo += fresh
 
 
 def fewest_weights(evidence: "Evidence", starts: Iterable[int]) -> int:

@@ -198,11 +198,5 @@ def _logits(evidence: Evidence, attention: Attention) -> float:
     """The RMS of the logits if queries and keys are independent, from their levels."""
     site = evidence.tape.sites[attention.site]
     ends = [evidence.made_by(ops.argument(site, name).site) for name in ("query", "key")]
-    levels = [evidence.tape.sites[end].forward for end in ends]
-    if any(level is None for level in levels) or attention.scale is None:
-        return 0.0
-    product: float = attention.scale * attention.head_dim**0.5
-    for level in levels:
-        assert level is not None
-        product *= level.rms
-    return product
+    queries, keys = (evidence.tape.sites[end].forward for end in ends)
+    return (attention.logits_level(queries.mean_square, keys.mean_square) or 0.0) ** 0.5 if queries and keys else 0.0

@@ -2,16 +2,11 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from gainstage.check.facts.walk import walk
-from gainstage.signal import ops
-
-if TYPE_CHECKING:
-    from gainstage.check.evidence import Evidence
+from gainstage.signal import Graph, ops, walk
 
 _WIDE = torch.logspace(-4, 4, 97, dtype=torch.float64)
 _ALL = torch.cat([-_WIDE.flip(0), torch.zeros(1, dtype=torch.float64), _WIDE])
@@ -44,10 +39,9 @@ class Reach:
         return self.low > -inf or self.high < inf
 
 
-def reach(evidence: "Evidence", index: int) -> Reach:
+def reach(graph: Graph, index: int) -> Reach:
     """Walk back over elementwise functions to what they are functions of, and evaluate them on a wide grid."""
-    graph = evidence.graph
-    inner, source = _chain(evidence, index)
+    inner, source = _chain(graph, index)
     site = graph.sites[source]
     low, high = ops.of(site).low, ops.of(site).high
     points = _UNIT if (low, high) == (0, 1) else -_ALL.abs() if high == 0 else _ALL
@@ -67,9 +61,8 @@ def reach(evidence: "Evidence", index: int) -> Reach:
     return Reach(low, high, acts[-1] if acts else source, op)
 
 
-def _chain(evidence: "Evidence", index: int) -> tuple[set[int], int]:
+def _chain(graph: Graph, index: int) -> tuple[set[int], int]:
     """The elementwise sites between a signal and the one site that it is a function of, and that site."""
-    graph = evidence.graph
 
     def through(current: int) -> bool:
         site = graph.sites[current]
