@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gainstage.signal import Graph
-from gainstage.theory import Activation, behind
+from gainstage.theory import Activation, behind, leaves
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def chains(graph: Graph) -> list[Chain]:
 
 def _next(graph: Graph, index: int) -> int | None:
     """The one weight that reads this weight's output through an activation, whole units in their order."""
-    leaves = graph.activation(index)
-    if leaves is None or leaves in graph.outputs:
+    end = leaves(graph, index)
+    if end is None or end in graph.outputs:
         return None
-    readers = [r for r in graph.consumers[leaves] if graph.sites[r].kind != "loss"]
+    readers = [r for r in graph.consumers[end] if graph.sites[r].kind != "loss"]
     if len(readers) != 1 or readers[0] not in graph.weights:
         return None
     before, after = graph.weights[index], graph.weights[readers[0]]

@@ -7,7 +7,7 @@ from functools import cached_property
 from gainstage.plan._chains import Chain, chains
 from gainstage.plan._uses import Use, uses
 from gainstage.signal import Attention, Branch, Graph, attentions, branches, ops
-from gainstage.theory import Forward
+from gainstage.theory import Forward, leaves
 
 
 @dataclass
@@ -110,8 +110,8 @@ class Context:
         """Whether a weight's output is the network's, up to an output activation."""
         if self.graph.weights[site].family == "embedding":
             return False
-        leaves = self.graph.activation(site)
-        last = site if leaves is None else leaves
+        end = leaves(self.graph, site)
+        last = site if end is None else end
         kinds = {fate.kind for fate in self.graph.fates(last)}
         reaches = kinds & {"output", "loss"} or self._softmax_is_output(last)
         return bool(reaches) and kinds <= {"output", "loss", "softmax"}

@@ -4,6 +4,7 @@ from gainstage.signal import ops as ops
 from gainstage.signal._again import POINTS as POINTS
 from gainstage.signal._attention import Attention as Attention
 from gainstage.signal._attention import attentions as attentions
+from gainstage.signal._attention import weights_behind as weights_behind
 from gainstage.signal._calls import WeightCall as WeightCall
 from gainstage.signal._calls import coverage as coverage
 from gainstage.signal._formulas import Call as Call

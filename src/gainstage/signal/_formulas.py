@@ -1,8 +1,7 @@
 """What an operation does to the mean square of a signal, and to that of its gradient on the way back.
 
-Rows of `ops` carry these functions. Of `q = call.reads`, the mean squares of what a call reads, `forward(call)` makes
-the mean square of what it writes, and `back(call)` the factor on the gradient's that reaches `call.reads[call.to]`.
-None means that nothing is known here: theory then keeps the ratio that was measured.
+Rows of `ops` carry these functions. `forward(call)` is the mean square of what a call writes, `back(call)` the factor
+on the gradient's that reaches `call.reads[call.to]`. None means that nothing is known: the measured ratio is then kept.
 """
 
 from collections.abc import Callable
@@ -18,10 +17,10 @@ class Call:
     Attributes:
         op: name of the operation.
         argument: an argument by name, and what it is where it was not given.
+        level: the mean square of an argument.
         reads: mean squares of the signals that it reads.
-        level: the mean square of another argument, a `Ref`.
         averages: which of these signals are the weights of a softmax.
-        read, written: what was measured of what it reads and writes; None where nothing was.
+        read, written: what was measured of what it reads and writes.
         writes: mean square of what it writes; on the way back only.
         to: which of the signals the gradient goes to.
         spread: entries of what is written, for each entry of that signal.
@@ -29,8 +28,8 @@ class Call:
 
     op: str
     argument: Callable[..., Any]
-    reads: tuple[float, ...]
     level: Callable[[Any], float]
+    reads: tuple[float, ...]
     averages: tuple[bool, ...] = ()
     read: tuple[float, ...] = ()
     written: float | None = None
@@ -40,9 +39,6 @@ class Call:
 
 
 Formula = Callable[[Call], float | None]
-
-
-# --- forward ---------------------------------------------------------------------------------------------------------
 
 
 def measured_ratio(call: Call) -> float:
@@ -60,9 +56,29 @@ def normalized(call: Call) -> float:
     return 1.0
 
 
+def state(level: float) -> Formula:
+    r"""Stationary mean square of a recurrent state, its gates and candidates at level 1, the forget bias at 1.
+
+    With independent steps, s a sigmoid and z a standard normal: LSTM $\mathbb{E}[s^2]\, \mathbb{E}[\tanh(c)^2]$ with
+    $\mathbb{E}[c^2] = \mathbb{E}[s^2]\, \mathbb{E}[\tanh^2] / (1 - \mathbb{E}[s(1 + z)^2])$; GRU
+    $\mathbb{E}[s^2]\, \mathbb{E}[\tanh^2] / (1 - \mathbb{E}[s^2])$; plain $\mathbb{E}[\tanh^2]$.
+    """
+    return lambda call: level
+
+
 def averaged(call: Call) -> float:
     """$q' = q$, an upper bound reached by equal entries: how alike the averaged positions are hangs on the data."""
     return call.reads[0]
+
+
+def averaged_back(call: Call) -> float:
+    r"""Each of n entries gets $1/n$ of the gradient of their average: $g' = g\, s / n$ for n entries and s readers."""
+    size = call.argument("kernel_size")
+    if size is None:
+        return call.spread**2  # a mean, or an adaptive pooling: each entry is read once
+    axes = int(call.op[-2])
+    sizes = (size,) if isinstance(size, int) else size
+    return call.spread / float(sizes[0] ** axes if len(sizes) == 1 else prod(sizes))
 
 
 def dropped(call: Call) -> float:
@@ -71,9 +87,19 @@ def dropped(call: Call) -> float:
     return call.reads[0] / (1 - rate) if on and isinstance(rate, float) and rate < 1 else call.reads[0]
 
 
+def dropped_back(call: Call) -> float | None:
+    """The same mask and factor as forward."""
+    return call.writes / call.reads[0] if call.reads[0] else None
+
+
 def multiplied(call: Call) -> float | None:
     r"""$q' = q_a q_b$: $\mathbb{E}[a^2 b^2] = \mathbb{E}[a^2]\, \mathbb{E}[b^2]$ of independent signals."""
     return prod(call.reads) if len(call.reads) == 2 else None
+
+
+def multiplied_back(call: Call) -> float | None:
+    r"""$\partial (ab) / \partial a = b$: times the mean square of the other factor."""
+    return call.spread * call.reads[1 - call.to] if len(call.reads) == 2 else None
 
 
 def contracted(call: Call) -> float | None:
@@ -93,45 +119,11 @@ def attended(call: Call) -> float:
     return call.level(call.argument("value"))
 
 
-def state(level: float) -> Formula:
-    r"""Stationary mean square of a recurrent state, its gates and candidates at level 1, the forget bias at 1.
-
-    With independent steps, s a sigmoid and z a standard normal: LSTM
-    $\mathbb{E}[s^2]\, \mathbb{E}[\tanh(c)^2]$ with
-    $\mathbb{E}[c^2] = \mathbb{E}[s^2]\, \mathbb{E}[\tanh^2] / (1 - \mathbb{E}[s(1 + z)^2])$; GRU
-    $\mathbb{E}[s^2]\, \mathbb{E}[\tanh^2] / (1 - \mathbb{E}[s^2])$; plain $\mathbb{E}[\tanh^2]$.
-    """
-    return lambda call: level
-
-
-def _ratio(after: float | None, before: float) -> float:
-    ratio = after / before if after is not None and before > 0 else 1.0
-    return ratio if isfinite(ratio) else 1.0
-
-
-# --- back ------------------------------------------------------------------------------------------------------------
-
-
 def spread_back(call: Call) -> float:
     """Every entry of a signal gets the gradients of all entries that hold it, of which there are `spread`."""
     return call.spread
 
 
-def dropped_back(call: Call) -> float | None:
-    """The same mask and factor as forward."""
-    return call.writes / call.reads[0] if call.reads[0] else None
-
-
-def multiplied_back(call: Call) -> float | None:
-    r"""$\partial (ab) / \partial a = b$: times the mean square of the other factor."""
-    return call.spread * call.reads[1 - call.to] if len(call.reads) == 2 else None
-
-
-def averaged_back(call: Call) -> float:
-    r"""Each of n entries gets $1/n$ of the gradient of their average: $g' = g\, s / n$ for n entries and s readers."""
-    size = call.argument("kernel_size")
-    if size is None:
-        return call.spread**2  # a mean, or an adaptive pooling: each entry is read once
-    axes = int(call.op[-2])
-    window = size**axes if isinstance(size, int) else size[0] ** axes if len(size) == 1 else prod(size)
-    return call.spread / float(window)
+def _ratio(after: float | None, before: float) -> float:
+    ratio = after / before if after is not None and before > 0 else 1.0
+    return ratio if isfinite(ratio) else 1.0

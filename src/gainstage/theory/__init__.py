@@ -2,7 +2,10 @@
 
 from gainstage.theory.activation import Activation as Activation
 from gainstage.theory.activation import behind as behind
+from gainstage.theory.activation import leaves as leaves
+from gainstage.theory.activation import name_behind as name_behind
 from gainstage.theory.activation import read_by as read_by
+from gainstage.theory.activation import region as region
 from gainstage.theory.meanfield import MeanField as MeanField
 from gainstage.theory.meanfield import critical_line as critical_line
 from gainstage.theory.predict import predict as predict

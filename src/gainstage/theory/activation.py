@@ -6,6 +6,7 @@ Means over a standard normal are sums over `Z` (`normal_mean`), slopes come from
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -132,22 +133,66 @@ class Activation:
         return float(2.0 ** _largest(lambda log_q: factor(2.0**log_q) <= 2, -30.0, 0.0))
 
 
+def region(graph: Graph, index: int) -> dict[int, Tensor]:
+    """The elementwise functions of one site's output: every site that is one, with its values at `POINTS`.
+
+    However it is written (`F.gelu`, `x * sigmoid(x)`, powers and tanh), the values are those of the composite function,
+    found by calling the same functions again. Pooling hands the values on.
+    """
+    if (known := _REGIONS.setdefault(graph, {}).get(index)) is not None:
+        return known
+    values, todo = {index: POINTS}, sorted(graph.consumers[index])
+    while todo:
+        current = todo.pop(0)
+        if current in values:
+            continue
+        value, reads = graph.evaluate(current, values), graph.data(current)
+        if value is None and ops.of(graph.sites[current]).pools and reads and current not in graph.inside_norms:
+            value = values.get(reads[0].site)
+        if value is not None:
+            values[current] = value
+            todo = sorted({*todo, *graph.consumers[current]})
+    _REGIONS[graph][index] = values
+    return values
+
+
+_REGIONS: WeakKeyDictionary[Graph, dict[int, dict[int, Tensor]]] = WeakKeyDictionary()
+
+
+def leaves(graph: Graph, index: int) -> int | None:
+    """The one site at which everything elementwise behind `index` leaves; None if it leaves at several or not.
+
+    `index` itself is returned where nothing elementwise follows.
+    """
+    inner = region(graph, index)
+    leaving = [i for i in inner if i in graph.outputs or any(r not in inner for r in graph.consumers[i])]
+    return leaving[0] if len(leaving) == 1 else None
+
+
+def name_behind(graph: Graph, index: int) -> str:
+    """Name of the activation behind a site: the operation, or the module where it is several; empty for none."""
+    inner = [graph.sites[i] for i in region(graph, index) if i != index and not graph.transparent(i)]
+    acts = [site for site in inner if ops.of(site).elementwise]
+    if not acts:
+        return ""
+    return acts[0].op if len(acts) == 1 else acts[-1].module.lower()
+
+
 def behind(graph: Graph, index: int) -> Activation | None:
     """The function between a site and the one at which everything elementwise behind it leaves; None for several."""
-    leaves = graph.activation(index)
-    if leaves is None:
+    if (end := leaves(graph, index)) is None:
         return None
-    region = graph.region(index)
-    path = [i for i in sorted(region) if i != index]
+    inner = region(graph, index)
+    path = [i for i in sorted(inner) if i != index]
 
     def phi(z: Tensor) -> Tensor:
         values = {index: z}
         for i in path:
             value = graph.evaluate(i, values)
             values[i] = values[graph.data(i)[0].site] if value is None else value
-        return values[leaves]
+        return values[end]
 
-    return Activation(graph.activation_name(index), phi, region[leaves])
+    return Activation(name_behind(graph, index), phi, inner[end])
 
 
 def read_by(graph: Graph, ref: Ref) -> Activation | None:

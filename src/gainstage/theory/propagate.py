@@ -77,7 +77,7 @@ class Forward:
         levels = tuple(self.signals[ref.site].mean_square for ref in reads)
         written = site.forward.mean_square if site.forward else None
         argument = partial(ops.argument, site)
-        return Call(site.op, argument, levels, lambda ref: self.level(ref.site), softmax, known, written)
+        return Call(site.op, argument, lambda ref: self.level(ref.site), levels, softmax, known, written)
 
     def _of(self, site: Site) -> Signal | None:
         index, measured = site.index, site.forward.mean_square if site.forward else None

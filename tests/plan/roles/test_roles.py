@@ -13,6 +13,7 @@ from gainstage.plan import roles
 from gainstage.plan._context import Context
 from gainstage.plan._uses import Use
 from gainstage.plan.roles import Role, Target
+from gainstage.theory import name_behind
 
 X = torch.randn(16, 8)
 
@@ -43,7 +44,7 @@ def test_the_families_are_declared_as_entry_points() -> None:
 
 
 def softsign(context: Context, use: Use) -> Target | None:
-    if context.graph.activation_name(use.site) != "softsign":
+    if name_behind(context.graph, use.site) != "softsign":
         return None
     if use.slot == "bias":
         return Target(Role("offset"), law=init.constant(0.5), reason="ours", mean=0.5)

@@ -7,6 +7,7 @@ from gainstage.plan._context import Context
 from gainstage.plan._uses import Use
 from gainstage.plan.roles._role import Role, Target
 from gainstage.signal import POINTS, ops
+from gainstage.theory import region
 
 _BIAS = 2.0  # sigmoid(-2) = 0.12: eight layers out of nine carry
 
@@ -21,12 +22,12 @@ def gate(context: Context, use: Use) -> Target | None:
     call = graph.weights.get(use.site)
     if use.slot != "bias" or call is None or call.data is None:
         return None
-    carried, region = graph.source(call.data), graph.region(use.site)
-    for index, values in region.items():
+    carried, inner = graph.source(call.data), region(graph, use.site)
+    for index, values in inner.items():
         for reader in graph.consumers[index]:
             reads = [graph.source(ref) for ref in graph.data(reader)]
             carries = ops.of(graph.sites[reader]).name == "mul" and carried in reads and index in reads
-            whole = any(torch.allclose(values + other, torch.ones_like(POINTS)) for other in region.values())
+            whole = any(torch.allclose(values + other, torch.ones_like(POINTS)) for other in inner.values())
             if carries and whole and 0 <= values.min() < values.max() <= 1:
                 bias = _BIAS if values[-1] > values[0] else -_BIAS
                 why = "the gate starts nearly shut, so that signal and gradient are carried through"

@@ -3,7 +3,7 @@
 from gainstage.plan._context import Context
 from gainstage.plan._uses import Use
 from gainstage.plan.roles._role import Role, Target
-from gainstage.theory import behind
+from gainstage.theory import behind, leaves, name_behind
 
 
 def normalized(context: Context, use: Use) -> Target | None:
@@ -27,10 +27,10 @@ def plain(context: Context, use: Use) -> Target:
 def plain_role(context: Context, site: int) -> Role:
     """Gate, value, input or hidden weight."""
     graph = context.graph
-    activation, leaves = graph.activation_name(site), graph.activation(site)
-    kinds = {fate.kind for fate in graph.fates(site if leaves is None else leaves)}
+    activation, end = name_behind(graph, site), leaves(graph, site)
+    kinds = {fate.kind for fate in graph.fates(site if end is None else end)}
     if "gate" in kinds:
-        gate = activation and leaves is not None
+        gate = activation and end is not None
         return Role("gate weight of a gated unit" if gate else "value weight of a gated unit", "gated unit")
     data = graph.weights[site].data
     reads_input = data is not None and graph.sites[graph.source(data)].kind == "input"

@@ -7,6 +7,7 @@ from gainstage.plan._context import Context
 from gainstage.plan._uses import Use
 from gainstage.plan.roles._role import Role, Target
 from gainstage.signal import ops, walk
+from gainstage.theory import leaves, name_behind
 
 _STEP = 0.01  # the middle, in decades, of the steps 0.001 to 0.1 that S4 and Mamba start with
 _BIAS = round(log(expm1(_STEP)), 2)
@@ -19,8 +20,8 @@ def step(context: Context, use: Use) -> Target | None:
         Gu and Dao, *Mamba: Linear-Time Sequence Modeling with Selective State Spaces*, 2023, section 3.6.
     """
     graph = context.graph
-    leaves = graph.activation(use.site) if use.slot in ("weight", "bias") else None
-    if leaves is None or graph.activation_name(use.site) != "softplus" or not _decays(context, leaves):
+    end = leaves(graph, use.site) if use.slot in ("weight", "bias") else None
+    if end is None or name_behind(graph, use.site) != "softplus" or not _decays(context, end):
         return None
     if use.slot == "weight":
         return Target(Role("weight of a state-space step"), reason="a level of 1 spreads the steps over two decades")
