@@ -35,7 +35,7 @@ class Target:
         role: what it does.
         level: the mean square that a weight should write; its variance follows from the level that it reads.
         reason: one sentence; empty for an ordinary weight, whose variance is the reason.
-        law: of a parameter that is no weight, or of a weight whose law does not follow from a level.
+        law: of a parameter that is no weight, or of a weight whose law does not follow from a level but gives it.
         mean: of a bias, the mean of its law: what reads it is planned with it.
     """
 

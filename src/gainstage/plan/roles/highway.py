@@ -26,9 +26,10 @@ def gate(context: Context, use: Use) -> Target | None:
     for index, values in inner.items():
         for reader in graph.consumers[index]:
             reads = [graph.source(ref) for ref in graph.data(reader)]
-            carries = ops.of(graph.sites[reader]).name == "mul" and carried in reads and index in reads
+            if ops.of(graph.sites[reader]).name != "mul" or not {carried, index} <= set(reads):
+                continue
             whole = any(torch.allclose(values + other, torch.ones_like(POINTS)) for other in inner.values())
-            if carries and whole and 0 <= values.min() < values.max() <= 1:
+            if whole and 0 <= values.min() < values.max() <= 1:
                 bias = _BIAS if values[-1] > values[0] else -_BIAS
                 why = "the gate starts nearly shut, so that signal and gradient are carried through"
                 return Target(Role("bias of a highway gate"), reason=why, law=init.constant(bias), mean=bias)
