@@ -21,7 +21,6 @@ class Call:
         reads: mean squares of the signals that it reads.
         averages: which of these signals are the weights of a softmax.
         read, written: what was measured of what it reads and writes.
-        writes: mean square of what it writes; on the way back only.
         to: which of the signals the gradient goes to.
         spread: entries of what is written, for each entry of that signal.
     """
@@ -33,7 +32,6 @@ class Call:
     averages: tuple[bool, ...] = ()
     read: tuple[float, ...] = ()
     written: float | None = None
-    writes: float = 1.0
     to: int = 0
     spread: float = 1.0
 
@@ -89,7 +87,7 @@ def dropped(call: Call) -> float:
 
 def dropped_back(call: Call) -> float | None:
     """The same mask and factor as forward."""
-    return call.writes / call.reads[0] if call.reads[0] else None
+    return dropped(call) / call.reads[0] if call.reads[0] else None
 
 
 def multiplied(call: Call) -> float | None:

@@ -210,8 +210,7 @@ class Backward:
                 return None  # divides every sample or position by a level of its own; theory here follows their mean
         apart = len(set(data)) == len(data) or op.kind == "add"
         if op.back and apart and all(index in self.forward.signals for index in data):
-            call = self.forward.call(reader)
-            call = replace(call, writes=self.forward.level(reader.index), to=data.index(site.index), spread=spread)
+            call = replace(self.forward.call(reader), to=data.index(site.index), spread=spread)
             if (factor := op.back(call)) is not None:
                 return factor
         return self._slope(site, reader) if len(data) == 1 else None
