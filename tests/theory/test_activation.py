@@ -102,3 +102,37 @@ def test_what_is_no_activation_is_not_read() -> None:
     graph = Graph(gs.record(Net(lambda x: x), torch.randn(4, 6)))
     _, last = graph.weights.values()
     assert read_by(graph, last.data) is None
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_weight_reads_one_function_in_other_words(name: str) -> None:
+    gains = []
+    for phi in SPELLINGS[name]:
+        graph = Graph(gs.record(Net(phi), torch.randn(4, 6)))
+        _, last = graph.weights.values()
+        found = read_by(graph, last.data)
+        assert found is not None
+        gains.append(found.gain)
+    assert gains[0] == pytest.approx(gains[1], rel=1e-9)
+
+
+def test_a_learned_slope_counts_as_that_of_torch() -> None:
+    graph = Graph(gs.record(nn.Sequential(nn.Linear(6, 8), nn.PReLU(), nn.Linear(8, 4)), torch.randn(4, 6)))
+    _, last = graph.weights.values()
+    found = read_by(graph, last.data)
+    assert found is not None
+    assert found.gain == pytest.approx(gs.gain("prelu"), rel=1e-9)
+
+
+def test_a_stream_that_is_added_to_is_no_activation() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.a(x)
+            return self.c(h + self.b(torch.tanh(h)))
+
+    graph = Graph(gs.record(Block(), torch.randn(4, 6)))
+    assert read_by(graph, list(graph.weights.values())[-1].data) is None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gainstage.init import activation, normal_rule
-from gainstage.signal import POINTS, Graph, Ref, ops
+from gainstage.signal import POINTS, Graph, Ref, ops, walk
 
 Function = Callable[[Tensor], Tensor]
 Z, _WEIGHT = normal_rule()
@@ -171,8 +171,11 @@ def leaves(graph: Graph, index: int) -> int | None:
 
 def name_behind(graph: Graph, index: int) -> str:
     """Name of the activation behind a site: the operation, or the module where it is several; empty for none."""
-    inner = [graph.sites[i] for i in region(graph, index) if i != index and not graph.transparent(i)]
-    acts = [site for site in inner if ops.of(site).elementwise]
+    return _name(graph, [i for i in region(graph, index) if i != index])
+
+
+def _name(graph: Graph, path: list[int]) -> str:
+    acts = [graph.sites[i] for i in path if ops.of(graph.sites[i]).elementwise and not graph.transparent(i)]
     if not acts:
         return ""
     return acts[0].op if len(acts) == 1 else acts[-1].module.lower()
@@ -182,32 +185,49 @@ def behind(graph: Graph, index: int) -> Activation | None:
     """The function between a site and the one at which everything elementwise behind it leaves; None for several."""
     if (end := leaves(graph, index)) is None:
         return None
-    inner = region(graph, index)
-    path = [i for i in sorted(inner) if i != index]
+    path = [i for i in sorted(region(graph, index)) if i != index]
+    return Activation(name_behind(graph, index), _function(graph, index, path, end), region(graph, index)[end])
+
+
+def read_by(graph: Graph, ref: Ref) -> Activation | None:
+    """The activation that made a signal, with the arguments of its calls, behind views, dropout and pooling."""
+    index = graph.source(ref)
+    while ops.of(graph.sites[index]).pools and (reads := graph.data(index)):
+        index = graph.source(reads[0])
+    source, path = made_of(graph, index)
+    if not (name := _name(graph, path)):
+        return None
+    if ops.of(graph.sites[index]).name == "prelu":  # its slope is learned: the one torch starts with
+        phi: Function = activation("prelu")
+        return Activation(name, phi, phi(POINTS))
+    phi = _function(graph, source, path, index)
+    return Activation(name, phi, phi(POINTS))
+
+
+def made_of(graph: Graph, index: int) -> tuple[int, list[int]]:
+    """The one site that a signal is an elementwise function of, and the sites on the way; the signal's own for none."""
+
+    def through(current: int) -> bool:
+        site = graph.sites[current]
+        elementwise = site.kind == "view" or ops.of(site).elementwise or graph.transparent(current)
+        return elementwise and bool(graph.data(current)) and current not in graph.weights
+
+    reached = set(walk([index], lambda i: [ref.site for ref in graph.data(i)] if through(i) else []))
+    ends = {current for current in reached if not through(current)}
+    return (min(ends), sorted(reached - ends)) if len(ends) == 1 else (index, [])
+
+
+def _function(graph: Graph, start: int, path: list[int], end: int) -> Function:
+    """What the sites of a path make of one signal; those that refuse to be called again hand it on."""
 
     def phi(z: Tensor) -> Tensor:
-        values = {index: z}
+        values = {start: z}
         for i in path:
             value = graph.evaluate(i, values)
             values[i] = values[graph.data(i)[0].site] if value is None else value
         return values[end]
 
-    return Activation(name_behind(graph, index), phi, inner[end])
-
-
-def read_by(graph: Graph, ref: Ref) -> Activation | None:
-    """The activation that made a signal, with the arguments of its call, behind views, dropout and pooling."""
-    index = graph.source(ref)
-    while ops.of(graph.sites[index]).pools and (reads := graph.data(index)):
-        index = graph.source(reads[0])
-    site = graph.sites[index]
-    if ops.of(site).kind != "activation" or len(reads := graph.data(index)) != 1:
-        return None
-    before = reads[0].site
-    if (values := graph.evaluate(index, {before: POINTS})) is None:  # its slope is learned: the one torch starts with
-        phi = activation(site.op)
-        return Activation(site.op, phi, phi(POINTS))
-    return Activation(site.op, lambda z: z if (y := graph.evaluate(index, {before: z})) is None else y, values)
+    return phi
 
 
 def _largest(fits: Callable[[float], bool], low: float, high: float) -> float:
