@@ -10,9 +10,7 @@ from torch import nn
 import gainstage as gs
 from gainstage import init
 from gainstage.plan import roles
-from gainstage.plan._context import Context
-from gainstage.plan._uses import Use
-from gainstage.plan.roles import Role, Target
+from gainstage.plan.roles import Context, Role, Target, Use
 from gainstage.theory import name_behind
 
 X = torch.randn(16, 8)

@@ -12,8 +12,9 @@ and then, for a weight, the general ones in the order of `GENERAL`.
 
 from functools import lru_cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
 
+from gainstage.plan._context import Context as Context
+from gainstage.plan._uses import Use as Use
 from gainstage.plan.roles._role import Role as Role
 from gainstage.plan.roles._role import Rule as Rule
 from gainstage.plan.roles._role import Target as Target
@@ -21,10 +22,6 @@ from gainstage.plan.roles.attention import attention
 from gainstage.plan.roles.head import head
 from gainstage.plan.roles.plain import normalized, plain
 from gainstage.plan.roles.residual import residual
-
-if TYPE_CHECKING:
-    from gainstage.plan._context import Context
-    from gainstage.plan._uses import Use
 
 GENERAL: tuple[Rule, ...] = (residual, head, attention, normalized, plain)  # the last always answers
 
@@ -35,11 +32,11 @@ def families() -> tuple[Rule, ...]:
     return tuple(found.load() for found in sorted(entry_points(group="gainstage.roles"), key=lambda e: e.name))
 
 
-def of_family(context: "Context", use: "Use") -> Target | None:
+def of_family(context: Context, use: Use) -> Target | None:
     """What the first rule of a family says that knows this use."""
     return next((target for rule in families() if (target := rule(context, use)) is not None), None)
 
 
-def of_weight(context: "Context", use: "Use") -> Target:
+def of_weight(context: Context, use: Use) -> Target:
     """What the first rule says that knows this use of a weight."""
     return of_family(context, use) or next(target for rule in GENERAL if (target := rule(context, use)) is not None)
