@@ -82,3 +82,13 @@ def test_the_formula_of_a_new_row_is_known_to_planner_and_prediction(cross_row: 
     assert variance * 2 == pytest.approx(plan["c.weight"].level, rel=0.01)
     site = next(s for s in tape.sites if s.op == "cross")
     assert predict(tape, model)[site.index][0] == pytest.approx(site.forward.rms, rel=0.05)
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool1d(4), nn.AvgPool1d((4,)), nn.AdaptiveAvgPool1d(16)])
+def test_an_average_gives_each_entry_its_share_of_the_gradient(pool: nn.Module) -> None:
+    """Each of four entries gets a quarter of the gradient of their average: a sixteenth of its mean square."""
+    model = nn.Sequential(nn.Linear(64, 64), pool)
+    tape = gs.record(model, torch.randn(8, 3, 64))
+    first, last = tape["0"], list(tape)[-1]
+    assert first.backward.mean_square == pytest.approx(last.backward.mean_square / 16, rel=1e-4)
+    assert predict(tape, model)[first.index][1] == pytest.approx(first.backward.rms, rel=1e-4)
