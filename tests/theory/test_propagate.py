@@ -92,3 +92,12 @@ def test_an_average_gives_each_entry_its_share_of_the_gradient(pool: nn.Module) 
     first, last = tape["0"], list(tape)[-1]
     assert first.backward.mean_square == pytest.approx(last.backward.mean_square / 16, rel=1e-4)
     assert predict(tape, model)[first.index][1] == pytest.approx(first.backward.rms, rel=1e-4)
+
+
+def test_attention_has_the_level_of_its_values() -> None:
+    model = Net(lambda a, b: F.scaled_dot_product_attention(a[None], a[None], torch.relu(b)[None])[0])
+    tape = gs.record(model, torch.randn(16, 64))
+    site = next(s for s in tape.sites if s.op == "scaled_dot_product_attention")
+    forward = Forward(Graph(tape), lambda site, level: 1.0, lambda site: 1.0)
+    forward.run()
+    assert forward.level(site.index) == pytest.approx(0.5, rel=1e-6)
