@@ -25,8 +25,11 @@ TESTS = {
     "init": "init/test_gain init/test_fans init/test_laws init/test_orthogonal init/test_torch init/test_attention "
     "init/test_check init/test_bad_input init/test_untrusted init/test_streams init/test_small_print",
     "signal": "signal/test_moments signal/test_graph signal/test_record signal/test_table signal/test_hints "
-    "plan/test_spellings plan/test_closed_forms signal/test_theory check/test_golden",
-    "plan": "plan/test_spellings plan/test_laws plan/test_plan plan/test_calibrate plan/test_predict "
+    "plan/test_spellings plan/test_closed_forms check/test_golden",
+    "theory": "theory/test_activation theory/test_meanfield theory/test_propagate theory/test_predict "
+    "theory/test_ranges plan/test_closed_forms plan/test_sums check/test_losses",
+    "plan": "plan/test_spellings plan/test_laws plan/test_plan plan/test_calibrate plan/roles/test_roles "
+    "plan/roles/test_highway plan/roles/test_state_space "
     "plan/test_small_print plan/test_closed_forms plan/test_planned_levels",
     "check": "check/test_golden check/test_engine check/test_losses check/test_config check/test_baseline "
     "check/test_rules_norm check/test_spellings check/test_small_print check/test_probes check/test_rules",

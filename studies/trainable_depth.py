@@ -8,7 +8,7 @@ network can be trained as long as it is not much deeper than about 6 xi_c; xi_c 
 correlation map is 1. Bias variance 0.05, MNIST, width 300, SGD (their figure 5).
 
 Here: the 1,797 digits of scikit-learn (8 x 8), width 64, 300 steps of SGD at the same rate for all, up to 80 layers.
-The curve comes from `gainstage.signal.MeanField`. Optimizer, rate and steps were chosen on other seeds, because with
+The curve comes from `gainstage.theory.MeanField`. Optimizer, rate and steps were chosen on other seeds, because with
 Adam or momentum at a rate that trains 10 layers well nothing of 80 layers trained, at any variance.
 """
 
@@ -20,9 +20,9 @@ from typing import Any
 from torch import nn
 
 from _common import Claim, Part, arguments, between, figure, larger, run, runs, scores, table, write
-from gainstage.signal import MeanField, critical_line
 from gainstage.study import Arm, Results, Study
 from gainstage.study._statistics import mean_interval
+from gainstage.theory import MeanField, critical_line
 
 BIAS = 0.05
 CRITICAL = 1.76

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gainstage import signal as signal
     from gainstage import study as study
     from gainstage import testing as testing
+    from gainstage import theory as theory
     from gainstage import train as train
     from gainstage.check import Finding as Finding
     from gainstage.check import Report as Report
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from gainstage.study import grid as grid
 
 # plan and check are functions too: their packages are callable
-_ROOMS = ("init", "run", "signal", "nn", "train", "plan", "check", "report", "testing", "study")
+_ROOMS = ("init", "run", "signal", "theory", "nn", "train", "plan", "check", "report", "testing", "study")
 _HOME = {
     "Arm": "study",
     "Finding": "check",
@@ -53,7 +54,7 @@ _HOME = {
     "initialize": "plan",
     "record": "signal",
 }
-__all__ = ["check", "init", "nn", "plan", "report", "run", "signal", "study", "testing", "train", *sorted(_HOME)]
+__all__ = [*sorted(_ROOMS), *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,6 @@
-"""What the rules know of a loss: ranges of outputs, losses of guessing, what is compared with what."""
+"""What the rules know of a loss: losses of guessing, what is compared with what."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,71 +14,12 @@ import gainstage as gs
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.losses import comparisons, swapped_comparisons
-from gainstage.check.facts.reach import reach
 
 N = 32
-Function = Callable[[Tensor], Tensor]
-
-
-class Ending(nn.Module):
-    def __init__(self, end: Function) -> None:
-        super().__init__()
-        self.body, self.end = nn.Linear(6, 4), end
-        self.scale = nn.Parameter(torch.ones(4))
-        self.register_buffer("spread", torch.full((4,), 3.0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.end(self.body(x))
 
 
 def evidence(model: nn.Module, target: Any, loss: Any, features: int = 6) -> Evidence:
     return Evidence(model, torch.randn(N, features), target=target, loss=loss)
-
-
-INF = math.inf
-RANGES: dict[str, tuple[Function, float, float]] = {
-    "none": (lambda z: z, -INF, INF),
-    "sigmoid": (torch.sigmoid, 0, 1),
-    "sigmoid by hand": (lambda z: 1 / (1 + torch.exp(-z)), 0, 1),
-    "scaled sigmoid": (lambda z: 255 * z.sigmoid(), 0, 255),
-    "tanh": (torch.tanh, -1, 1),
-    "tanh moved": (lambda z: (z.tanh() + 1) / 2, 0, 1),
-    "relu": (torch.relu, 0, INF),
-    "relu in place": (lambda z: F.relu(z, inplace=True), 0, INF),
-    "relu6": (F.relu6, 0, 6),
-    "softplus": (F.softplus, 0, INF),
-    "exp": (torch.exp, 0, INF),
-    "square": (torch.square, 0, INF),
-    "clamp": (lambda z: z.clamp(-2, 5), -2, 5),
-    "elu": (F.elu, -1, INF),
-    "silu": (F.silu, -0.2785, INF),
-    "softmax": (lambda z: z.softmax(1), 0, 1),
-    "log_softmax": (lambda z: z.log_softmax(1), -INF, 0),
-    "cosine": (lambda z: F.normalize(z), -1, 1),
-    "cosine over a temperature": (lambda z: F.normalize(z) / 0.1, -10, 10),
-    "views behind": (lambda z: z.sigmoid().reshape(-1, 2, 2).transpose(1, 2).flatten(1), 0, 1),
-    "negative part": (lambda z: -F.relu(-z), -INF, 0),
-}
-
-
-@pytest.mark.parametrize("name", RANGES)
-def test_the_range_of_an_output(name: str) -> None:
-    end, low, high = RANGES[name]
-    given = evidence(Ending(end), torch.randn(N, 4), F.mse_loss)
-    (comparison,) = comparisons(given)
-    bounds = reach(given, comparison.output)
-    assert bounds.low == pytest.approx(low, abs=1e-3)
-    assert bounds.high == pytest.approx(high, abs=1e-3)
-    assert float(comparison.prediction.min()) >= low - 1e-3
-    assert float(comparison.prediction.max()) <= high + 1e-3
-
-
-def test_an_output_that_is_scaled_by_a_tensor_has_no_known_bounds() -> None:
-    for scale in ("scale", "spread"):
-        model = Ending(torch.tanh)
-        model.end = lambda z, model=model, scale=scale: z.tanh() * getattr(model, scale)
-        given = evidence(model, torch.randn(N, 4), F.mse_loss)
-        assert not reach(given, comparisons(given)[0].output).bounded
 
 
 Y = torch.arange(N) % 4
@@ -102,14 +42,14 @@ GUESSES: dict[str, tuple[Any, Tensor, float]] = {
 @pytest.mark.parametrize("name", GUESSES)
 def test_the_loss_of_guessing_is_that_of_the_same_function(name: str) -> None:
     loss, target, expected = GUESSES[name]
-    (comparison,) = comparisons(evidence(Ending(lambda z: z), target, loss))
+    (comparison,) = comparisons(evidence(nn.Linear(6, 4), target, loss))
     assert comparison.guess == pytest.approx(expected, rel=1e-5)
 
 
 def test_guessing_the_mean_costs_the_variance() -> None:
     target = 5 + 3 * torch.randn(N, 4)
     for loss in (F.mse_loss, lambda z, y: ((z - y) ** 2).mean(), lambda z, y: (y - z).pow(2).mean()):
-        given = evidence(Ending(lambda z: z), target, loss)
+        given = evidence(nn.Linear(6, 4), target, loss)
         (comparison,) = comparisons(given)
         assert comparison.guess == pytest.approx(float(target.var(correction=0)), rel=1e-4)
         assert comparison.measured == pytest.approx(given.tape.loss, rel=1e-4)
@@ -118,7 +58,7 @@ def test_guessing_the_mean_costs_the_variance() -> None:
 @pytest.mark.parametrize("name", ["mean", "weights", "sum", "ignored", "nll", "bce", "positive weight"])
 def test_what_was_heard_is_what_the_tape_shows(name: str) -> None:
     loss, target, _ = GUESSES[name]
-    given = evidence(Ending(lambda z: z), target, loss)
+    given = evidence(nn.Linear(6, 4), target, loss)
     (comparison,) = comparisons(given)
     assert comparison.measured == pytest.approx(given.tape.loss, rel=1e-5)
     assert comparison.site.op == comparison.call.op
@@ -126,7 +66,7 @@ def test_what_was_heard_is_what_the_tape_shows(name: str) -> None:
 
 
 def test_labels_leave_out_what_is_ignored() -> None:
-    (comparison,) = comparisons(evidence(Ending(lambda z: z), Y, nn.CrossEntropyLoss(ignore_index=3)))
+    (comparison,) = comparisons(evidence(nn.Linear(6, 4), Y, nn.CrossEntropyLoss(ignore_index=3)))
     assert comparison.labels is not None
     assert sorted(comparison.labels.unique().tolist()) == [0, 1, 2]
     assert comparison.entropy == pytest.approx(math.log(3))

@@ -80,7 +80,7 @@ def test_what_breaks_it() -> None:
         assert row["theory, variance"] == pytest.approx(1, abs=1e-6)
         assert row["variance"] == pytest.approx(1, abs=0.2)
     # 1 / (1 - p) on every mean square but the last layer's, which has no dropout
-    field = gs.signal.MeanField("selu", weight_variance=1 / 0.9)
+    field = gs.theory.MeanField("selu", weight_variance=1 / 0.9)
     entering_last = field.fixed_point() * 0.9
     assert ordinary["theory, variance"] + 0.05 > entering_last > 1.2
     assert half["variance"] > 100

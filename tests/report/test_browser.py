@@ -10,8 +10,8 @@ from torch import nn
 
 import gainstage as gs
 from gainstage.check.findings import Report
-from gainstage.plan import predict
 from gainstage.report import Details, html
+from gainstage.theory import predict
 
 from .conftest import finding
 

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import gainstage as gs
-from gainstage.signal import Graph, attentions, branches
+from gainstage.signal import POINTS, Graph, attentions, branches
+from gainstage.theory import behind
 
 
 def graph_of(model: nn.Module, example) -> Graph:
@@ -82,11 +83,9 @@ def test_an_activation_is_one_however_it_is_written(act) -> None:
 
     graph = graph_of(Net(), torch.randn(4, 8))
     first = next(iter(graph.weights))
-    leaves = graph.activation(first)
-    assert leaves is not None
-    from gainstage.signal._again import POINTS
-
-    assert torch.allclose(graph.region(first)[leaves], act(POINTS.clone()), atol=1e-6)
+    found = behind(graph, first)
+    assert found is not None
+    assert torch.allclose(found.values, act(POINTS.clone()), atol=1e-6)
 
 
 class HandRMSNorm(nn.Module):

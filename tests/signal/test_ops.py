@@ -105,7 +105,7 @@ def test_a_new_row_is_known_to_graph_planner_and_prediction(asinh_row: None) -> 
     plan = gs.plan(model, x)
     assert plan["a.weight"].role == "input weight into arcsinh"
     assert plan["b.weight"].law.concrete((64, 64)).std == pytest.approx(gs.gain(torch.asinh) / 8, rel=5e-3)
-    forward, backward = gs.plan.predict(tape, model)[first]
+    forward, backward = gs.theory.predict(tape, model)[first]
     assert forward == pytest.approx(tape.sites[first].forward.rms, rel=0.2)
     assert backward == pytest.approx(tape.sites[first].backward.rms, rel=0.2)
 

@@ -20,9 +20,9 @@ import orthogonal  # noqa: E402
 import residual_depth  # noqa: E402
 import trainable_depth  # noqa: E402
 from gainstage.plan import plan  # noqa: E402
-from gainstage.signal import MeanField, critical_line  # noqa: E402
 from gainstage.study import Arm, ArmResult, Data, Look, Outcome, Results, Study, load  # noqa: E402
 from gainstage.study._build import build  # noqa: E402
+from gainstage.theory import MeanField, critical_line  # noqa: E402
 
 ALL = orthogonal.keys()
 SCRIPTS = ("trainable_depth", "learning_rate", "orthogonal", "residual_depth")

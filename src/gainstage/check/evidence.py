@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.check._fact import NotMeasured
+from gainstage.check.facts.walk import cuts
 from gainstage.check.facts.weights import Weight, weights_of
 from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps
@@ -16,7 +17,7 @@ from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
 from gainstage.plan import Assignment, Plan, plan_from
 from gainstage.run import Loss, dense, has_data, named_parameters, numbers, tensors_in, whole
-from gainstage.signal import Branch, Graph, Moments, Ref, Tape, attentions, branches
+from gainstage.signal import Attention, Branch, Graph, Moments, Ref, Tape, attentions, branches, ops
 
 
 class Evidence:
@@ -68,6 +69,11 @@ class Evidence:
         return branches(self.graph)
 
     @cached_property
+    def attentions(self) -> list[Attention]:
+        """Every attention of the pass."""
+        return attentions(self.graph)
+
+    @cached_property
     def depth(self) -> list[int]:
         """For every site, how many weights lie on the longest path from the inputs to it."""
         depth: list[int] = []
@@ -89,12 +95,11 @@ class Evidence:
     def one_key(self) -> set[int]:
         """The weight sites that make queries and keys of attention over a single key, which gives them no gradient."""
         found: set[int] = set()
-        for attention in attentions(self.graph):
+        for attention in self.attentions:
             if attention.logits is not None:
                 keys = self.graph.shapes[attention.logits][-1]
             else:
-                key = self.tape.sites[attention.site].argument(1, "key")
-                keys = self.graph.shapes[key.site][-2]
+                keys = self.graph.shapes[ops.argument(self.tape.sites[attention.site], "key").site][-2]
             if keys == 1:
                 found |= {*attention.queries, *attention.keys}
         return found
@@ -213,19 +218,12 @@ class Evidence:
 
     def cut(self, index: int) -> bool:
         """Whether every path from the inputs to the outputs and the loss goes through this site."""
-        if self.tape.sites[index].kind not in ("op", "view"):
-            return False
-        todo = [site.index for site in self.tape.sites if site.kind == "input"]
-        ends = self.graph.outputs | {site.index for site in self.tape.sites if site.kind == "loss"}
-        seen = set(todo)
-        while todo:
-            current = todo.pop()
-            if current in ends:
-                return False
-            fresh = [r for r in self.graph.consumers[current] if r != index and r not in seen]
-            seen.update(fresh)
-            todo.extend(fresh)
-        return True
+        return index in self.cuts
+
+    @cached_property
+    def cuts(self) -> set[int]:
+        """Every site of which `cut` is true."""
+        return cuts(self.graph)
 
     # --- gradients -------------------------------------------------------------------------------------------------
 

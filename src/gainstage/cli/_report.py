@@ -34,7 +34,7 @@ def details_for(style: str, report: "Report", subject: "Subject", target: str) -
     home = factory_place(target)
     if style != "html":
         return Details(target, where, home)
-    from gainstage.plan import predict
+    from gainstage.theory import predict
 
     if report.plan is None:
         note(f"the report has no plan; gainstage init {target} says why")

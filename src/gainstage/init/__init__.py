@@ -95,6 +95,7 @@ from ._pointwise import uniform as uniform
 from ._pointwise import zeros as zeros
 from ._quadrature import gaussian_mean as gaussian_mean
 from ._quadrature import gaussian_product_mean as gaussian_product_mean
+from ._quadrature import normal_rule as normal_rule
 from ._scaling import variance_scaling as variance_scaling
 from ._truncated import trunc_normal as trunc_normal
 from ._truncated import truncated_normal as truncated_normal

@@ -65,6 +65,23 @@ def gaussian_mean(f: Activation, variance: float = 1.0, mean: float = 0.0) -> fl
     return total + float(integrals(left, right).sum())
 
 
+@lru_cache
+def normal_rule() -> tuple[Tensor, Tensor]:
+    r"""Points $z_k$ and weights $w_k$ of $\mathbb{E}[f(z)] \approx \sum_k w_k f(z_k)$ for a standard normal.
+
+    The panels of `gaussian_mean` out to 9 sigma, none of them halved: for functions that are known at given points
+    only. Exact to 1e-12 for what is smooth or has its kinks at multiples of half a sigma, to about 1e-4 for a kink
+    elsewhere.
+
+    Example:
+        >>> z, weight = normal_rule()
+        >>> round(float((weight * z.relu()).sum()), 6)
+        0.398942
+    """
+    z, weight = _nodes(torch.empty(1, 0, dtype=torch.float64, device="cpu"), panel=_PANEL, reach=9.0)
+    return z[0], weight[0]
+
+
 def gaussian_product_mean(
     f: Activation, g: Activation, variance_f: float = 1.0, variance_g: float = 1.0, correlation: float = 0.0
 ) -> float:

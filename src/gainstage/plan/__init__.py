@@ -7,7 +7,6 @@ from gainstage.plan._make import initialize as initialize
 from gainstage.plan._make import plan as plan
 from gainstage.plan._make import plan_from as plan_from
 from gainstage.plan._plan import Plan as Plan
-from gainstage.plan._predict import predict as predict
 from gainstage.plan._schemes import CLASSICAL as CLASSICAL
 
 make_callable(__name__, plan)

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from gainstage.init import Fans, Law
 from gainstage.init.stored import law_from_json
+from gainstage.plan.roles import Role
 
 Count = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
 
@@ -42,6 +43,11 @@ class Assignment:
     fans: Fans | None = None
     transposed: bool = False
     level: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """What the role says without its place, `"norm scale"`; the whole text where it was read from a file."""
+        return self.role.kind if isinstance(self.role, Role) else self.role
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

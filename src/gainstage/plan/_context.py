@@ -7,6 +7,7 @@ from functools import cached_property
 from gainstage.plan._chains import Chain, chains
 from gainstage.plan._uses import Use, uses
 from gainstage.signal import Attention, Branch, Graph, attentions, branches, ops
+from gainstage.theory import Forward, leaves
 
 
 @dataclass
@@ -16,10 +17,12 @@ class Context:
     Attributes:
         graph: structure of the recorded pass.
         frozen: parameters that do not require a gradient.
+        levels: the levels of all sites so far, while laws are being chosen by them.
     """
 
     graph: Graph
     frozen: frozenset[str] = field(default_factory=frozenset)
+    levels: Forward = field(init=False)
 
     @cached_property
     def uses(self) -> dict[str, list[Use]]:
@@ -82,32 +85,33 @@ class Context:
         return groups
 
     @cached_property
-    def attention_roles(self) -> dict[int, str]:
-        """`query`, `key`, `value` and their combinations, or `attention output`, by weight site."""
-        parts: dict[int, list[str]] = {}
+    def attention_parts(self) -> dict[int, tuple[str, ...]]:
+        """Which of `query`, `key` and `value` a weight site makes; `attention output` where it reads the result."""
+        parts = {site: ("attention output",) for attention in self.attentions for site in attention.outputs}
+        made: dict[int, dict[str, None]] = {}
         for attention in self.attentions:
-            for name, sites in zip(
-                ("query", "key", "value"), (attention.queries, attention.keys, attention.values), strict=True
+            for name, sites in (
+                ("query", attention.queries),
+                ("key", attention.keys),
+                ("value", attention.values),
             ):
                 for site in sites:
-                    if name not in parts.setdefault(site, []):
-                        parts[site].append(name)
-        roles = {site: ", ".join(names) for site, names in parts.items()}
-        return {a: "attention output" for attention in self.attentions for a in attention.outputs} | roles
+                    made.setdefault(site, {})[name] = None
+        return parts | {site: tuple(names) for site, names in made.items()}
 
     def logits_scale(self, site: int) -> float:
         """Mean square of the attention logits that queries and keys of level 1 from this site give; 1 if unknown."""
         for attention in self.attentions:
-            if site in attention.queries and attention.scale is not None:
-                return attention.head_dim * attention.scale**2
+            if site in attention.queries and (level := attention.logits_level()) is not None:
+                return level
         return 1.0
 
     def is_head(self, site: int) -> bool:
         """Whether a weight's output is the network's, up to an output activation."""
         if self.graph.weights[site].family == "embedding":
             return False
-        leaves = self.graph.activation(site)
-        last = site if leaves is None else leaves
+        end = leaves(self.graph, site)
+        last = site if end is None else end
         kinds = {fate.kind for fate in self.graph.fates(last)}
         reaches = kinds & {"output", "loss"} or self._softmax_is_output(last)
         return bool(reaches) and kinds <= {"output", "loss", "softmax"}

@@ -7,12 +7,28 @@ from gainstage.init import Law
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._context import Context
 from gainstage.plan._uses import Use
+from gainstage.plan.roles import Role
 from gainstage.signal import ops
 
-_LEFT = {
-    "learned scale": "a scale that the architecture chose (LayerScale, ReZero): left at its value",
-    "activation slope": "the slope of an activation: left at its value",
-    "reparameterized": "the weight is computed from it (weight norm, a parametrization): left as it is",
+_SMALL = init.normal(0.0, 0.02)
+# By slot: role, law (None leaves it as it is) and reason.
+_BY_SLOT: dict[str, tuple[str, Law | None, str]] = {
+    "bias": ("bias", init.zeros(), "no offset before the first step"),
+    "norm shift": ("norm shift", init.zeros(), "normalization starts at the identity"),
+    "added table": ("position embedding", _SMALL, "small beside the signal that it is added to"),
+    "attention bias": ("attention bias", _SMALL, "small: attention starts without a preference"),
+    "token": ("learned token", _SMALL, "one more position of the sequence; small breaks ties"),
+    "learned scale": (
+        "learned scale",
+        None,
+        "a scale that the architecture chose (LayerScale, ReZero): left at its value",
+    ),
+    "activation slope": ("activation slope", None, "the slope of an activation: left at its value"),
+    "reparameterized": (
+        "reparameterized",
+        None,
+        "the weight is computed from it (weight norm, a parametrization): left as it is",
+    ),
 }
 
 
@@ -27,24 +43,12 @@ def other_assignment(context: Context, uses: list[Use], norm_scale: Callable[[in
     if not uses:
         return Assignment("unknown", None, "read by no operation that depends on the inputs: left as it is")
     use = uses[0]
-    if use.slot == "bias":
-        return Assignment("bias", init.zeros(), "no offset before the first step")
-    if use.slot == "norm shift":
-        return Assignment("norm shift", init.zeros(), "normalization starts at the identity")
+    if use.slot in _BY_SLOT:
+        return Assignment(*_BY_SLOT[use.slot])
     if use.slot == "norm scale":
         return _norm_scale(context, use, norm_scale(use.site))
     if use.slot.startswith("recurrent"):
         return _recurrent(context, use)
-    if use.slot == "added table":
-        return Assignment("position embedding", init.normal(0.0, 0.02), "small beside the signal that it is added to")
-    if use.slot == "attention bias":
-        return Assignment(use.slot, init.normal(0.0, 0.02), "small: attention starts without a preference")
-    if use.slot == "token":
-        return Assignment(
-            "learned token", init.normal(0.0, 0.02), "one more position of the sequence; small breaks ties"
-        )
-    if use.slot in _LEFT:
-        return Assignment(use.slot, None, _LEFT[use.slot])
     op = context.graph.sites[use.site].op
     return Assignment("unknown", None, f"its part in {op!r} is not understood: left as it is")
 
@@ -55,7 +59,7 @@ def _norm_scale(context: Context, use: Use, scale: float) -> Assignment:
         return Assignment("norm scale", init.ones(), "normalization starts at the identity")
     count = context.stream_sizes[branch.stream]
     return Assignment(
-        f"norm scale, last of residual branch {branch.position + 1} of {count}",
+        Role(f"norm scale, last of residual branch {branch.position + 1} of {count}", "norm scale"),
         init.constant(scale),
         f"all {count} branches together at most double the stream",
     )
@@ -75,9 +79,8 @@ def _recurrent(context: Context, use: Use) -> Assignment:
         return Assignment(use.slot + gates, each(init.orthogonal()), reason, use.fans)
     if use.slot in ("recurrent input weight", "recurrent projection"):
         return Assignment(use.slot + gates, each(init.lecun_normal()), "gates read a level of 1", use.fans)
+    role = Role("recurrent bias" + gates, "recurrent bias")
     if op.forget is not None and use.first_bias:
         law = init.blocks(tuple(init.ones() if gate == op.forget else init.zeros() for gate in range(op.gates)))
-        return Assignment(
-            "recurrent bias" + gates, law, "forget gate at 1: the cell remembers before it has learned to"
-        )
-    return Assignment("recurrent bias" + gates, init.zeros(), "no offset before the first step")
+        return Assignment(role, law, "forget gate at 1: the cell remembers before it has learned to")
+    return Assignment(role, init.zeros(), "no offset before the first step")

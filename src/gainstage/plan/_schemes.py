@@ -80,7 +80,7 @@ def _one(context: Context, parameter: str, uses: list[Use], law: Law, scheme: st
         count = context.stream_sizes[branch.stream]
         law, reason = law.scaled(count**-0.5), f"{reason}: last weight of one of {count} residual branches"
     fans, parts = use.fans, use.gates
-    packed = context.attention_roles.get(use.site, "").count(",") + 1
+    packed = len(context.attention_parts.get(use.site, ("",)))
     if packed > 1 and fans and fans.fan_out % packed == 0:  # queries, keys and values in one tensor
         fans, parts = Fans(fans.fan_in, fans.fan_out / packed), packed
     return Assignment(use.slot, init.blocks((law,) * parts) if parts > 1 else law, reason, fans, use.transposed)
@@ -97,8 +97,8 @@ def _bias(context: Context, use: Use, scheme: str) -> Assignment:
 
 def _at_identity(assignment: Assignment) -> Assignment:
     """Classical schemes know no residual streams: every norm scale is 1, every recurrent bias 0."""
-    if assignment.role.startswith("norm scale"):
+    if assignment.kind == "norm scale":
         return Assignment("norm scale", init.ones(), assignment.reason)
-    if assignment.role.startswith("recurrent bias"):
+    if assignment.kind == "recurrent bias":
         return Assignment("recurrent bias", init.zeros(), "no offset before the first step")
     return assignment

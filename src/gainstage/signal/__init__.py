@@ -1,9 +1,15 @@
 """One pass of a network, observed: the tape, its moments, and the structure that can be read off it."""
 
 from gainstage.signal import ops as ops
+from gainstage.signal._again import POINTS as POINTS
 from gainstage.signal._attention import Attention as Attention
 from gainstage.signal._attention import attentions as attentions
+from gainstage.signal._attention import weights_behind as weights_behind
 from gainstage.signal._calls import WeightCall as WeightCall
+from gainstage.signal._calls import centred as centred
+from gainstage.signal._calls import coverage as coverage
+from gainstage.signal._formulas import Call as Call
+from gainstage.signal._formulas import measured_ratio as measured_ratio
 from gainstage.signal._functions import op_name as op_name
 from gainstage.signal._functions import tensors_among as tensors_among
 from gainstage.signal._functions import unchecked as unchecked
@@ -25,5 +31,4 @@ from gainstage.signal._residual import branches as branches
 from gainstage.signal._sites import Ref as Ref
 from gainstage.signal._sites import Site as Site
 from gainstage.signal._tape import Tape as Tape
-from gainstage.signal.theory import MeanField as MeanField
-from gainstage.signal.theory import critical_line as critical_line
+from gainstage.signal._walk import walk as walk

@@ -12,15 +12,12 @@ POINTS = torch.linspace(-4.0, 4.0, 81, dtype=torch.float64, device="cpu")
 
 
 def call_again(site: Site, value_of: Callable[[Ref], Tensor]) -> Tensor | None:
-    """The site's function on other values of the same shape; None where it refuses them."""
+    """The site's function on other values of the same shape, to be differentiated; None where it refuses them."""
     expected = value_of(site.inputs[0])
     results = []
     for args, kwargs in _quieter(site.args, site.kwargs):
         try:
-            with torch.no_grad():
-                first, second = (
-                    drawn(seed, site.function, put(args, value_of), put(kwargs, value_of)) for seed in (0, 1)
-                )
+            first, second = (drawn(seed, site.function, put(args, value_of), put(kwargs, value_of)) for seed in (0, 1))
         except Exception:
             return None
         if not isinstance(first, Tensor) or first.shape != expected.shape:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gainstage.signal import ops
 from gainstage.signal._graph import Graph
 from gainstage.signal._sites import Ref
+from gainstage.signal._walk import walk
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class Attention:
     head_dim: int
     scale: float | None
 
+    def logits_level(self, queries: float = 1.0, keys: float = 1.0) -> float | None:
+        r"""Mean square of the logits $s\, q^T k$ of independent queries and keys: $s^2 d\, q_q q_k$, from their levels.
+
+        None where the tape does not say the factor s. Vaswani et al., NeurIPS 2017, section 3.2.1.
+        """
+        return None if self.scale is None else self.head_dim * self.scale**2 * queries * keys
+
 
 def attentions(graph: Graph) -> list[Attention]:
     """Every attention in execution order, fused or written as softmax(q k^T) v."""
@@ -51,7 +59,7 @@ def attentions(graph: Graph) -> list[Attention]:
 def _attention(
     graph: Graph, site: int, mixed: int, logits: int | None, qkv: tuple[Ref, Ref, Ref], dim: int, scale: float | None
 ) -> Attention:
-    q, k, v = (weights_behind(graph, ref) for ref in qkv)
+    q, k, v = (weights_behind(graph, ref.site) for ref in qkv)
     outputs = tuple(fate.site for fate in graph.fates(mixed) if fate.site in graph.weights)
     return Attention(site, logits, q, k, v, outputs, dim, scale)
 
@@ -97,16 +105,10 @@ def _scale_between(graph: Graph, product: int, softmax: int) -> float | None:
     return scale
 
 
-def weights_behind(graph: Graph, ref: Ref) -> tuple[int, ...]:
+def weights_behind(graph: Graph, index: int) -> tuple[int, ...]:
     """The nearest weight sites that a signal is made from, through anything that is not a weight (rotary positions)."""
-    found, todo, seen = [], [ref.site], set()
-    while todo:
-        index = todo.pop()
-        if index in seen:
-            continue
-        seen.add(index)
-        if index in graph.weights:
-            found.append(index)
-        elif not graph.sites[index].is_leaf:
-            todo.extend(r.site for r in graph.data(index))
-    return tuple(sorted(found))
+
+    def before(site: int) -> list[int]:
+        return [] if site in graph.weights else [ref.site for ref in graph.data(site)]
+
+    return tuple(sorted(site for site in walk([index], before) if site in graph.weights))

@@ -1,6 +1,6 @@
 """What a call does with a weight, and which parameters a normalization has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,3 +110,43 @@ def norm_parameters(site: Site) -> Iterator[tuple[str, Ref]]:
         for slot, name in (("scale", "weight"), ("shift", "bias")):
             if isinstance(ref := ops.argument(site, name), Ref):
                 yield slot, ref
+
+
+def coverage(site: Site, call: WeightCall, shapes: Mapping[int, tuple[int, ...]]) -> float:
+    """Share of a convolution's products that read the image rather than its padding; 1 for every other weight."""
+    if call.data is None or call.family != "conv":
+        return 1.0
+    kernel = shapes[call.weight.site][2:]
+    sizes, outs = shapes[call.data.site][-len(kernel) :], site.shape[-len(kernel) :]
+    share = 1.0
+    for axis, (taps, size, out) in enumerate(zip(kernel, sizes, outs, strict=True)):
+        stride, dilation = (_along(ops.argument(site, name, 1), axis) for name in ("stride", "dilation"))
+        first = -_padding(site, axis, taps)
+        inside = sum(0 <= first + i * stride + j * dilation < size for i in range(out) for j in range(taps))
+        share *= inside / (out * taps)
+    return share
+
+
+def centred(site: Site, call: WeightCall, shapes: Mapping[int, tuple[int, ...]]) -> bool:
+    """Whether the middle tap of a kernel reads the place that it writes, or the map shrinks; true of other weights."""
+    kernel = shapes[call.weight.site][2:]
+    if (
+        call.family != "conv"
+        or call.data is None
+        or shapes[call.data.site][-len(kernel) :] != site.shape[-len(kernel) :]
+    ):
+        return True
+    middles = [taps // 2 * _along(ops.argument(site, "dilation", 1), axis) for axis, taps in enumerate(kernel)]
+    return middles == [_padding(site, axis, taps) for axis, taps in enumerate(kernel)]
+
+
+def _padding(site: Site, axis: int, taps: int) -> int:
+    """How many places of padding stand before the first; torch's "same" puts the odd one behind."""
+    padding = ops.argument(site, "padding", 0)
+    if isinstance(padding, str):
+        return (taps - 1) * _along(ops.argument(site, "dilation", 1), axis) // 2 if padding == "same" else 0
+    return _along(padding, axis)
+
+
+def _along(value: int | Sequence[int], axis: int) -> int:
+    return value if isinstance(value, int) else value[axis % len(value)]

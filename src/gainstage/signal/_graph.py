@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gainstage.signal import ops
-from gainstage.signal._again import POINTS, call_again
+from gainstage.signal._again import call_again
 from gainstage.signal._calls import WeightCall, norm_parameters, weight_call
 from gainstage.signal._sites import Ref, Sites
 from gainstage.signal._sums import Sums
@@ -57,7 +57,6 @@ class Graph:
             ):
                 constant.add(site.index)
         self.constant = frozenset(constant)
-        self._regions: dict[int, dict[int, Tensor]] = {}
         self.weights: dict[int, WeightCall] = {}
         for site in tape.sites:
             if site.kind == "op" and (call := weight_call(site, self.shapes, self.constant)):
@@ -278,48 +277,7 @@ class Graph:
     def _pools(self, index: int) -> bool:
         return ops.of(self.sites[index]).pools
 
-    # --- activations -----------------------------------------------------------------------------------------------
-
-    def region(self, index: int) -> dict[int, Tensor]:
-        """The elementwise functions of one site's output: every site that is one, with its values at `POINTS`.
-
-        However it is written (`F.gelu`, `x * sigmoid(x)`, powers and tanh), the values are those of the composite
-        function, found by calling the same functions again. Pooling hands the values on.
-        """
-        if index in self._regions:
-            return self._regions[index]
-        values = {index: POINTS}
-        todo = sorted(self.consumers[index])
-        while todo:
-            current = todo.pop(0)
-            if current in values:
-                continue
-            value = self.evaluate(current, values)
-            pooled = self._pools(current) and self.data(current)
-            if value is None and pooled and current not in self.inside_norms:
-                value = values.get(self.data(current)[0].site)
-            if value is not None:
-                values[current] = value
-                todo = sorted({*todo, *self.consumers[current]})
-        self._regions[index] = values
-        return values
-
-    def activation(self, index: int) -> int | None:
-        """The one site at which everything elementwise behind `index` leaves; None if it leaves at several or not.
-
-        `index` itself is returned where nothing elementwise follows.
-        """
-        region = self.region(index)
-        leaving = [i for i in region if i in self.outputs or any(r not in region for r in self.consumers[i])]
-        return leaving[0] if len(leaving) == 1 else None
-
-    def activation_name(self, index: int) -> str:
-        """Name of the activation behind a site: the operation, or the module where it is several; empty for none."""
-        inner = [self.sites[i] for i in self.region(index) if i != index and not self.transparent(i)]
-        acts = [site for site in inner if ops.of(site).elementwise]
-        if not acts:
-            return ""
-        return acts[0].op if len(acts) == 1 else acts[-1].module.lower()
+    # --- values -----------------------------------------------------------------------------------------------
 
     def evaluate(self, index: int, values: Mapping[int, Tensor]) -> Tensor | None:
         """The values of an elementwise site, given those of what it reads; None where it is not elementwise in them."""

@@ -6,6 +6,8 @@ Planner, prediction, graph, checks and recorder ask here and keep no lists of th
 - `of(site).kind`, one of `KINDS`, says what an operation is; the other fields say what follows from it.
 - `argument(site, "stride", 1)` is an argument of a call, by name, wherever it stood.
 - `names("softmax")` are all names, aliases included, of the operations of some kinds.
+- `of(site).forward` and `back` are formulas for the mean squares of signal and gradient, each with its source in
+  `_formulas`; elementwise functions need none, since they are evaluated.
 - `register(Op(...))` adds a row. To add an operation for good, add a line to `_ROWS`.
 
 Names are those of `Site.op`: without in-place and operator spelling. Arguments are those of the function of this name
@@ -16,6 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
+
+from gainstage.signal import _formulas as formulas
+from gainstage.signal._formulas import Formula
 
 if TYPE_CHECKING:
     from gainstage.signal._sites import Site
@@ -77,7 +82,8 @@ class Op:
         channels: a dropout that drops whole channels.
         always: a dropout that is on unless it is told otherwise.
         gates, forget: of a recurrent cell: how many gates a weight packs, and which one forgets.
-        level: of a recurrent layer: mean square of its output where its gates read a level of 1.
+        forward: the mean square of what it writes, from those of what it reads; None where nothing is known.
+        back: the factor on the gradient's mean square that reaches one of them; None where nothing is known.
         compares: of a loss: `"classes"`, `"binary"` or `"numbers"`.
         minor: arithmetic between layers, left out of tables of layers.
     """
@@ -100,7 +106,8 @@ class Op:
     always: bool = True
     gates: int = 1
     forget: int | None = None
-    level: float = 1.0
+    forward: Formula | None = None
+    back: Formula | None = None
     compares: str = ""
     minor: bool = False
 
@@ -130,9 +137,17 @@ _POOL = "input kernel_size stride padding"
 _MOVING = "input running_mean running_var weight bias"
 _LAYER = "input hx params has_biases num_layers dropout train bidirectional batch_first"  # packed: hx are batch sizes
 _CELL = "input hx w_ih w_hh b_ih b_hh"
-# Level of a recurrent layer: stationary mean square of h for gates and candidates at level 1, forget bias 1, steps that
-# are independent. LSTM: E[s^2]E[tanh(c)^2] with E[c^2] = E[s^2]E[tanh^2] / (1 - E[s(1+z)^2]); GRU: E[s^2]E[tanh^2] /
-# (1 - E[s^2]).
+# Formulas that several rows share; their sources stand with them.
+_Same = dict[str, Any]
+_LSTM, _GRU, _TANH, _RELU = (_Same(forward=formulas.state(level)) for level in (0.06, 0.16, 0.4, 1.0))
+_DROPS = _Same(forward=formulas.dropped, back=formulas.dropped_back)
+_AVERAGES = _Same(forward=formulas.averaged, back=formulas.averaged_back, mixes="positions")
+_PRODUCT = _Same(forward=formulas.contracted, mixes="positions")
+_SOFTMAX = _Same(forward=formulas.measured, mixes="positions")
+_NORM = _Same(forward=formulas.normalized)
+_CENTRED = _Same(_NORM, centred=True)
+_LARGEST = _Same(back=formulas.spread_back, mixes="positions")
+_TIMES = _Same(forward=formulas.multiplied, back=formulas.multiplied_back)
 _ROWS: tuple[Op, ...] = (
     # weights
     *_rows("linear", "linear", "input weight bias"),
@@ -145,20 +160,20 @@ _ROWS: tuple[Op, ...] = (
     ),
     *_rows("embedding", "embedding embedding_bag", "input weight"),
     *_rows("bilinear", "bilinear", "input1 input2 weight bias"),
-    *_rows("matmul", "matmul=linalg_matmul=rmatmul", "input other", mixes="positions"),
-    *_rows("matmul", "mm bmm", "input mat2", mixes="positions"),
-    *_rows("matmul", "einsum", "equation", mixes="positions"),
-    *_rows("matmul", "_grouped_mm=grouped_mm", "", mixes="positions"),
-    *_rows("matmul", "addmm", "input mat1 mat2", mixes="positions"),
-    *_rows("matmul", "baddbmm", "input batch1 batch2", mixes="positions"),
-    *_rows("recurrent", "lstm", _LAYER, gates=4, forget=1, level=0.06, mixes="positions"),
-    *_rows("recurrent", "lstm_cell", _CELL, gates=4, forget=1, level=0.06),
-    *_rows("recurrent", "gru", _LAYER, gates=3, level=0.16, mixes="positions"),
-    *_rows("recurrent", "gru_cell", _CELL, gates=3, level=0.16),
-    *_rows("recurrent", "rnn_tanh", _LAYER, level=0.4, mixes="positions"),
-    *_rows("recurrent", "rnn_tanh_cell", _CELL, level=0.4),
-    *_rows("recurrent", "rnn_relu", _LAYER, rectifies=True, mixes="positions"),
-    *_rows("recurrent", "rnn_relu_cell", _CELL, rectifies=True),
+    *_rows("matmul", "matmul=linalg_matmul=rmatmul", "input other", **_PRODUCT),
+    *_rows("matmul", "mm bmm", "input mat2", **_PRODUCT),
+    *_rows("matmul", "einsum", "equation", **_PRODUCT),
+    *_rows("matmul", "_grouped_mm=grouped_mm", "", **_PRODUCT),
+    *_rows("matmul", "addmm", "input mat1 mat2", **_PRODUCT),
+    *_rows("matmul", "baddbmm", "input batch1 batch2", **_PRODUCT),
+    *_rows("recurrent", "lstm", _LAYER, gates=4, forget=1, **_LSTM, mixes="positions"),
+    *_rows("recurrent", "lstm_cell", _CELL, gates=4, forget=1, **_LSTM),
+    *_rows("recurrent", "gru", _LAYER, gates=3, **_GRU, mixes="positions"),
+    *_rows("recurrent", "gru_cell", _CELL, gates=3, **_GRU),
+    *_rows("recurrent", "rnn_tanh", _LAYER, **_TANH, mixes="positions"),
+    *_rows("recurrent", "rnn_tanh_cell", _CELL, **_TANH),
+    *_rows("recurrent", "rnn_relu", _LAYER, rectifies=True, **_RELU, mixes="positions"),
+    *_rows("recurrent", "rnn_relu_cell", _CELL, rectifies=True, **_RELU),
     # activations and other elementwise functions
     *_rows("activation", "relu relu6 threshold", low=0.0, rectifies=True),
     *_rows("activation", "gelu silu mish elu selu celu leaky_relu rrelu hardswish softsign tanhshrink"),
@@ -179,38 +194,39 @@ _ROWS: tuple[Op, ...] = (
     *_rows("function", "rsqrt reciprocal expm1=special_expm1 log log1p=special_log1p", steep=True),
     *_rows("function", "rdiv=rtruediv", "input other", steep=True, minor=True),
     *_rows("function", "exp", steep=True, minor=True),
-    *_rows("add", "add=radd sub=subtract rsub", "input other", adds=True, minor=True),
-    *_rows("product", "mul=multiply=rmul", "input other", adds=True, minor=True),
+    *_rows("add", "add=radd sub=subtract rsub", "input other", adds=True, minor=True, back=formulas.spread_back),
+    *_rows("product", "mul=multiply=rmul", "input other", adds=True, minor=True, **_TIMES),
     *_rows("product", "div=divide=truediv=true_divide", "input other", adds=True, steep=True, minor=True),
     *_rows("blend", "lerp", "input end weight", adds=True, minor=True),
     *_rows("blend", "addcmul addcdiv", "input tensor1 tensor2", adds=True, minor=True),
     # normalization, regularization, attention
-    *_rows("norm", "batch_norm", f"{_MOVING} training momentum eps", mixes="samples", centred=True),
-    *_rows("norm", "instance_norm", f"{_MOVING} use_input_stats momentum eps", mixes="positions", centred=True),
-    *_rows("norm", "layer_norm=native_layer_norm", "input normalized_shape weight bias eps", centred=True),
-    *_rows("norm", "group_norm", "input num_groups weight bias eps", mixes="positions", centred=True),
-    *_rows("norm", "rms_norm", "input normalized_shape weight eps"),
-    *_rows("norm", "normalize", "input p dim eps"),
-    *_rows("dropout", "dropout", "input p training", minor=True),
-    *_rows("dropout", "native_dropout", "input p train"),
-    *_rows("dropout", "dropout1d dropout2d dropout3d", "input p training", channels=True),
-    *_rows("dropout", "alpha_dropout", "input p training", always=False),
-    *_rows("dropout", "feature_alpha_dropout", "input p training", channels=True, always=False),
-    *_rows("softmax", "softmax=special_softmax", "input dim", mixes="positions", low=0.0, high=1.0),
-    *_rows("softmax", "log_softmax=special_log_softmax", "input dim", mixes="positions", high=0.0),
+    *_rows("norm", "batch_norm", f"{_MOVING} training momentum eps", mixes="samples", **_CENTRED),
+    *_rows("norm", "instance_norm", f"{_MOVING} use_input_stats momentum eps", mixes="positions", **_CENTRED),
+    *_rows("norm", "layer_norm=native_layer_norm", "input normalized_shape weight bias eps", **_CENTRED),
+    *_rows("norm", "group_norm", "input num_groups weight bias eps", mixes="positions", **_CENTRED),
+    *_rows("norm", "rms_norm", "input normalized_shape weight eps", **_NORM),
+    *_rows("norm", "normalize", "input p dim eps", forward=formulas.measured),
+    *_rows("dropout", "dropout", "input p training", minor=True, **_DROPS),
+    *_rows("dropout", "native_dropout", "input p train", **_DROPS),
+    *_rows("dropout", "dropout1d dropout2d dropout3d", "input p training", channels=True, **_DROPS),
+    *_rows("dropout", "alpha_dropout", "input p training", always=False, **_DROPS),
+    *_rows("dropout", "feature_alpha_dropout", "input p training", channels=True, always=False, **_DROPS),
+    *_rows("softmax", "softmax=special_softmax", "input dim", **_SOFTMAX, low=0.0, high=1.0),
+    *_rows("softmax", "log_softmax=special_log_softmax", "input dim", **_SOFTMAX, high=0.0),
     *_rows(
         "attention",
         "scaled_dot_product_attention",
         "query key value attn_mask dropout_p is_causal scale",
+        forward=formulas.attended,
         mixes="positions",
     ),
     *_rows("gated", "glu", "input dim"),
     # many positions into one, and back
-    *_rows("average", "mean", "input dim", mixes="positions", levels=True, adds=True),
-    *_rows("average", "avg_pool1d avg_pool2d avg_pool3d", _POOL, mixes="positions"),
-    *_rows("average", "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d", mixes="positions"),
-    *_rows("max", "max_pool1d max_pool2d=max_pool2d_with_indices max_pool3d", _POOL, mixes="positions"),
-    *_rows("max", "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d", mixes="positions"),
+    *_rows("average", "mean", "input dim", **_AVERAGES, levels=True, adds=True),
+    *_rows("average", "avg_pool1d avg_pool2d avg_pool3d", _POOL, **_AVERAGES),
+    *_rows("average", "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d", **_AVERAGES),
+    *_rows("max", "max_pool1d max_pool2d=max_pool2d_with_indices max_pool3d", _POOL, **_LARGEST),
+    *_rows("max", "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d", **_LARGEST),
     *_rows("reduce", "sum", "input dim", mixes="positions", adds=True),
     *_rows("reduce", "var std norm linalg_norm linalg_vector_norm", mixes="positions", levels=True),
     *_rows("split", "chunk split tensor_split unbind select narrow split_with_sizes"),

@@ -84,7 +84,7 @@ def transfer(model: nn.Module, example: Any, *, head: str | Iterable[str] | None
             if not any(_within(name, one) or _within(one, name) for one in chosen):
                 keep_in_eval(layer)
         made = plan(model, example).only(names)  # with the rest frozen, so it measures what the new layers read
-        if unread := [name for name in names if made[name].role == "unused"]:
+        if unread := [name for name in names if made[name].kind == "unused"]:
             raise TrainError(f"{unread[0]!r} cannot be trained: no operation reads it on this example")
         made.apply(model, seed=seed)
     trainable = {name: f"{made[name].role}, {made[name].law}: {made[name].reason}" for name in names}
@@ -167,7 +167,7 @@ def _down(count: int) -> range:
 
 
 def _output_heads(made: Plan) -> tuple[str, ...]:
-    heads = {name.rpartition(".")[0] for name, assignment in made.items() if assignment.role == "output head"}
+    heads = {name.rpartition(".")[0] for name, assignment in made.items() if assignment.kind == "output head"}
     if not heads:
         raise TrainError('the plan finds no output head of its own in this model: name the layers to train, head="fc"')
     return tuple(sorted(heads))

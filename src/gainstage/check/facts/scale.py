@@ -6,9 +6,9 @@ from math import sqrt
 from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.weights import Weight
-from gainstage.init import gain
 from gainstage.init._fans import Fans
-from gainstage.signal import WeightCall, ops
+from gainstage.signal import WeightCall
+from gainstage.theory import read_by
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,12 @@ def scales(evidence: Evidence) -> list[Scale]:
         if not used or any(s in ends or {f.kind for f in graph.fates(s)} == {"norm"} for s, _ in used):
             continue
         site, call = used[0]
-        name = _reads(evidence, site)
+        assert call.data is not None
+        phi = read_by(graph, call.data)
         std = weight.norm / sqrt(evidence.trainable[weight.name].numel())
-        law = max(gain(name) if name else 1.0, 1.0) / sqrt(call.fans.fan_in)
-        found.append(Scale(weight, call, name, std, law, site in evidence.heads))
+        law = max(phi.gain if phi else 1.0, 1.0) / sqrt(call.fans.fan_in)
+        found.append(Scale(weight, call, phi.name if phi else "", std, law, site in evidence.heads))
     return found
-
-
-def _reads(evidence: Evidence, site: int) -> str:
-    """The activation whose output a weight reads, behind views, dropout and pooling."""
-    call = evidence.graph.weights[site]
-    assert call.data is not None
-    index = evidence.graph.source(call.data)
-    while ops.of(evidence.tape.sites[index]).pools and (reads := evidence.graph.data(index)):
-        index = evidence.graph.source(reads[0])
-    op = ops.of(evidence.tape.sites[index])
-    named = op.kind == "activation" and op.name not in ("rrelu", "threshold")  # whose gains hang on their arguments
-    return op.name if named else ""
 
 
 def stored_fans(shape: tuple[int, ...]) -> Fans:

@@ -1,27 +1,12 @@
-"""Walks over the sites of a tape that several facts and rules share."""
+"""What all paths through a pass have in common."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from gainstage.signal import Graph
 
 if TYPE_CHECKING:
     from gainstage.check.evidence import Evidence
-
-
-def walk(starts: Iterable[int], step: Callable[[int], Iterable[int]]) -> Iterator[int]:
-    """The starts and every site that steps from them reach, each once.
-
-    Example:
-        >>> list(walk([4], lambda site: [site // 2, 0]))
-        [4, 0, 2, 1]
-    """
-    todo = list(dict.fromkeys(starts))
-    seen = set(todo)
-    while todo:
-        current = todo.pop()
-        yield current
-        fresh = [site for site in dict.fromkeys(step(current)) if site not in seen]
-        seen.update(fresh)
-        todo += fresh
 
 
 def fewest_weights(evidence: "Evidence", starts: Iterable[int]) -> int:
@@ -33,3 +18,28 @@ def fewest_weights(evidence: "Evidence", starts: Iterable[int]) -> int:
         if before and site.index not in begin:
             fewest[site.index] = min(before) + evidence.multiplies(site.index)
     return min((n for i, n in fewest.items() if i in evidence.graph.outputs or sites[i].kind == "loss"), default=0)
+
+
+_PRIME = 2**61 - 1
+
+
+def cuts(graph: Graph) -> set[int]:
+    """Every site that all paths from the inputs to the outputs and the loss lead through, in linear time.
+
+    The paths into a site times the paths out of it are all the paths there are. They are counted modulo a prime of 61
+    bits, since their number grows exponentially with depth.
+    """
+    ends = graph.outputs | {site.index for site in graph.sites if site.kind == "loss"}
+    starts = {site.index for site in graph.sites if site.kind == "input"}
+    into = [0] * len(graph.sites)
+    for index in range(len(graph.sites)):
+        into[index] = (into[index] + (index in starts)) % _PRIME
+        if index not in ends:
+            for reader in graph.consumers[index]:
+                into[reader] += into[index]
+    out = [0] * len(graph.sites)
+    for index in reversed(range(len(graph.sites))):
+        out[index] = 1 if index in ends else sum(out[reader] for reader in graph.consumers[index]) % _PRIME
+    paths = sum(out[index] for index in starts) % _PRIME
+    on_way = (s.index for s in graph.sites if s.kind in ("op", "view") and into[s.index])
+    return {index for index in on_way if into[index] * out[index] % _PRIME == paths}

@@ -178,7 +178,7 @@ def _():
 
     Every layer is square, without bias; its weights have variance (weight scale)² / width. Signal and gradient are
     measured in one pass of random samples; the gradient is that of a random loss. The theory is the formula above,
-    layer by layer, for a network of infinite width (`gs.signal.MeanField`).
+    layer by layer, for a network of infinite width (`gs.theory.MeanField`).
     """)
     return
 
@@ -208,7 +208,7 @@ def _(activation, depth, scale, seed, width):
 
 @app.cell
 def _(activation, depth, scale):
-    field = gs.signal.MeanField(ACTIVATIONS[activation.value](), weight_variance=scale.value**2)
+    field = gs.theory.MeanField(ACTIVATIONS[activation.value](), weight_variance=scale.value**2)
     _q, theory = scale.value**2, []  # the input has mean square 1
     for _ in range(depth.value):
         theory.append(sqrt(_q))

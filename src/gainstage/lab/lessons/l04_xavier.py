@@ -191,7 +191,7 @@ def _():
 
     The widths alternate: first width, second width, first, second. With both the same, all layers are square.
     The theory is that of lesson 3 for an infinitely wide network, one factor $n\,\sigma_w^2$ a layer
-    (`gs.signal.MeanField`).
+    (`gs.theory.MeanField`).
     """)
     return
 
@@ -242,7 +242,7 @@ def _(activation, depth, factor, first, law, second, seed):
 @app.function
 def predicted(weights, phi):
     """The level behind every weight of an infinitely wide network, from (fan in, fan out, variance) of each."""
-    fields = {w[:2]: gs.signal.MeanField(phi, weight_variance=w[0] * w[2]) for w in weights[:2]}
+    fields = {w[:2]: gs.theory.MeanField(phi, weight_variance=w[0] * w[2]) for w in weights[:2]}
     q, found = weights[0][0] * weights[0][2], []  # the input has mean square 1
     for fan_in, fan_out, _ in weights[1:]:
         found.append(sqrt(q))
@@ -321,7 +321,7 @@ def _():
     ):
         _phi = gs.init.activation(_name)
         for _what, _g in _gains.items():
-            _field = gs.signal.MeanField(_name, weight_variance=_g**2)
+            _field = gs.theory.MeanField(_name, weight_variance=_g**2)
             _q = _field.fixed_point()
             _mean = gs.init.gaussian_mean(_phi, variance=_q)
             _square = gs.init.gaussian_mean(lambda z, phi=_phi: phi(z).square(), variance=_q)
@@ -335,7 +335,7 @@ def _():
                     "constant part of φ, share": round(_mean**2 / _square, 12) if _square else 0.0,
                 }
             )
-    alike = gs.signal.MeanField("sigmoid", weight_variance=gs.gain("sigmoid") ** 2).correlation_fixed_point()
+    alike = gs.theory.MeanField("sigmoid", weight_variance=gs.gain("sigmoid") ** 2).correlation_fixed_point()
     lab.table(settled, "Infinitely deep and wide, square layers: factors are of the mean square")
     return alike, settled
 

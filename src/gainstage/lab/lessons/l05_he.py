@@ -145,7 +145,7 @@ def _():
     gains = []
     for _name in NAMES:
         _phi = gs.init.activation(_name)
-        _field = gs.signal.MeanField(_name, weight_variance=gs.gain(_name) ** 2)
+        _field = gs.theory.MeanField(_name, weight_variance=gs.gain(_name) ** 2)
         try:
             _torch = f"{nn.init.calculate_gain(_name):.4f}"
         except ValueError:
@@ -291,7 +291,7 @@ def _(problem):
 
 @app.cell
 def _(gain, phi):
-    _field = gs.signal.MeanField(phi, weight_variance=gain**2)
+    _field = gs.theory.MeanField(phi, weight_variance=gain**2)
     gradient_factor = _field.slope(1.0)
     lab.readout(
         gain=gain,
@@ -330,7 +330,7 @@ def _(depth, gain, law, phi, seed, width):
 
 @app.cell
 def _(depth, factor, phi):
-    _field, _q, _settled, theory = gs.signal.MeanField(phi, weight_variance=factor**2), 1.0, False, []
+    _field, _q, _settled, theory = gs.theory.MeanField(phi, weight_variance=factor**2), 1.0, False, []
     for _ in range(depth.value):
         theory.append(sqrt(_q))
         _settled = _settled or not 1e-30 < _q < 1e30  # an integral costs more than a layer: none where nothing moves

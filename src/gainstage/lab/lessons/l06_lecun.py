@@ -141,7 +141,7 @@ def _():
 
     ```python
     gs.gain("selu")                                    # 1: keeps mean square 1
-    gs.signal.MeanField("selu", weight_variance=1.0)   # the map of q
+    gs.theory.MeanField("selu", weight_variance=1.0)   # the map of q
     gs.init.lecun_normal_(weight)                      # 1/n, in place
     ```
     """)
@@ -153,7 +153,7 @@ def _():
     selu_alpha, selu_scale = selu_by_hand()
     torch_scale = float(F.selu(torch.ones((), dtype=torch.float64)))
     torch_alpha = -float(F.selu(torch.tensor(-1e9, dtype=torch.float64))) / torch_scale
-    field = gs.signal.MeanField("selu", weight_variance=1.0)
+    field = gs.theory.MeanField("selu", weight_variance=1.0)
     lab.readout(
         alpha_by_hand_minus_torch=selu_alpha - torch_alpha,
         scale_by_hand_minus_torch=selu_scale - torch_scale,

@@ -353,7 +353,7 @@ def _():
     which is also the factor by which the gradient's mean square grows with every layer on its way back. So one number
     rules both: $\chi_1 < 1$ is **order** (inputs become equal, gradients vanish), $\chi_1 > 1$ is **chaos** (close
     inputs part, gradients explode), and in between lies the **edge**, where both travel farthest.
-    `gs.signal.MeanField` computes these integrals, `gs.signal.critical_line` finds the edge.
+    `gs.theory.MeanField` computes these integrals, `gs.theory.critical_line` finds the edge.
     """)
     return
 
@@ -416,7 +416,7 @@ def _(bias_scale, layers, phi, weight_scale):
 
 @app.cell
 def _(bias_scale, layers, phi, weight_scale):
-    field = gs.signal.MeanField(ACTIVATIONS[phi.value](), weight_scale.value**2, bias_scale.value**2)
+    field = gs.theory.MeanField(ACTIVATIONS[phi.value](), weight_scale.value**2, bias_scale.value**2)
     alike_by_theory, _q = by_theory(field, layers.value)
     chi = field.slope(_q)
     return alike_by_theory, chi
@@ -457,7 +457,7 @@ def _():
         {
             "σ_w": w,
             "σ_b": b,
-            "χ1": gs.signal.MeanField("tanh", w**2, b**2).slope(),
+            "χ1": gs.theory.MeanField("tanh", w**2, b**2).slope(),
             "growth": measured(random_network(12, 128, w, b, "tanh"), 128)[1],
         }
         for b in reversed(BIASES)
@@ -489,7 +489,7 @@ def _(BIASES, WEIGHTS, chart_of_chaos):
     edge = [
         {
             "σ_b": b,
-            "edge σ_w by theory": sqrt(gs.signal.critical_line("tanh", b**2).weight_variance),
+            "edge σ_w by theory": sqrt(gs.theory.critical_line("tanh", b**2).weight_variance),
             "edge σ_w measured": crossing(WEIGHTS, [row["growth"] for row in chart_of_chaos if row["σ_b"] == b]),
         }
         for b in BIASES
@@ -500,7 +500,7 @@ def _(BIASES, WEIGHTS, chart_of_chaos):
 
 @app.cell
 def _():
-    edge_without_bias = gs.signal.critical_line("tanh", 0.0)
+    edge_without_bias = gs.theory.critical_line("tanh", 0.0)
     lab.prose(rf"""
     The theory is for infinite width and a mean square that has settled; the measurement is one draw of a network of 128
     units, read off a coarse grid. Without biases the edge is at
@@ -636,7 +636,7 @@ def _():
         """
 import gainstage as gs
 
-edge = gs.signal.critical_line("tanh", bias_variance=0.05)
+edge = gs.theory.critical_line("tanh", bias_variance=0.05)
 print(edge.weight_variance, edge.slope())   # signal and gradient travel farthest here
 print(gs.init.sample(gs.init.mirrored(), (8, 8), seed=0, name="w"))   # looks-linear
 """,
@@ -664,7 +664,7 @@ def _(edge, edge_without_bias, left):
             "Can the edge of chaos be reached with ReLU by choosing biases?": r"""
             No. For ReLU $\chi_1 = \sigma_w^2 / 2$ whatever $q$ is, so $\sigma_w^2 = 2$; there
             $q' = q + \sigma_b^2$ grows without end unless $\sigma_b = 0$. One point, not a line:
-            `gs.signal.critical_line("relu", 0.05)` says so.""",
+            `gs.theory.critical_line("relu", 0.05)` says so.""",
             "Does every tanh network have to start on the edge?": rf"""
             Only as near as its depth needs. At distance from the edge a signal lives for about
             $\xi = -1 / \ln \chi_1$ layers, and a network of a few times $\xi$ still trains. The table says how the edge

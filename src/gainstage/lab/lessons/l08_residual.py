@@ -167,7 +167,7 @@ def stream(model, tokens):
     """The same by the library, for any model that runs: measured, by theory, and the tape."""
     tape = gs.record(model, tokens, target=said_before(tokens), loss=token_loss)
     branches = gs.signal.branches(gs.signal.Graph(tape))
-    theory = gs.plan.predict(tape, model)
+    theory = gs.theory.predict(tape, model)
     levels = [tape.sites[branch.add].forward.mean_square for branch in branches]
     return levels, [theory[branch.add][0] ** 2 for branch in branches], tape
 
@@ -228,8 +228,8 @@ def _():
     BERT
     and GPT-2 is another number at every width: it is $1/\sqrt{{n}}$ at $n = {1 / 0.02**2:.0f}$, and small below that.
     The
-    theory is `gs.plan.predict`: mean squares add, and every weight multiplies by what it is. It counts attention at the
-    level of the values that it averages; the average of several different ones is smaller.
+    theory is `gs.theory.predict`: mean squares add, and every weight multiplies by what it is. It counts attention at
+    the level of the values that it averages; the average of several different ones is smaller.
     """)
     return
 

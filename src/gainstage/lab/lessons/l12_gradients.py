@@ -175,7 +175,7 @@ def _():
 
     Handwritten digits, {WIDTH} units a layer. The weight scale is $\sigma_w \sqrt n$. The theory starts from the
     measured
-    gradient at the output and goes back with the formula above (`gs.plan.predict`).
+    gradient at the output and goes back with the formula above (`gs.theory.predict`).
     """)
     return
 
@@ -193,7 +193,7 @@ def _():
 def _(activation, depth, scale):
     _model = chain(depth.value, activation.value, gs.init.lecun_normal().scaled(scale.value))
     _tape, _sites = recorded(_model)
-    _theory = gs.plan.predict(_tape, _model)
+    _theory = gs.theory.predict(_tape, _model)
     backward = [site.backward.rms for site in _sites]
     backward_by_theory = [_theory[site.index][1] for site in _sites]
     _weights = [_tape.parameter(f"{2 * i}.weight").backward.rms for i in range(depth.value)]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.outputs import at_output, softmax_axis
-from gainstage.check.facts.walk import walk
 from gainstage.check.findings import Found, Severity, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.signal import walk
 
 UNTRAINED = Quantity(
     "share of the trainable numbers that get no gradient",

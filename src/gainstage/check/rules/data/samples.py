@@ -10,12 +10,11 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.facts.limits import LEAK
 from gainstage.check.facts.modes import in_eval
 from gainstage.check.facts.outputs import SOFTMAX
-from gainstage.check.facts.walk import walk
 from gainstage.check.findings import Fix, Found, Value
 from gainstage.check.probes.first_change import first_change
 from gainstage.check.probes.others_changed import others_changed
 from gainstage.run import tensors_in
-from gainstage.signal import Site, ops
+from gainstage.signal import Site, ops, walk
 
 _NEIGHBOURS = ops.names("scatter") | {"segment_reduce", "spmm"}
 _LOOKED_UP = ops.names("lookup") | {"getitem"}

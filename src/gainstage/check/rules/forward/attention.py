@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.facts.signal import all_attentions
 from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
 
@@ -67,7 +66,7 @@ def uniform_attention(evidence: Evidence) -> Iterator[Found | Value]:
     pull = {site: weight.pull for weight in evidence.weights for site in weight.sites}
     judged = [
         a
-        for a in all_attentions(evidence)
+        for a in evidence.attentions
         if not {*a.queries, *a.keys} & evidence.one_key
         and set(a.queries).isdisjoint(a.values)
         and max((pull.get(site, 0.0) for site in a.values), default=0.0) > 0

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.facts.signal import all_attentions
 from gainstage.check.findings import Found, Value
 from gainstage.check.probes.attention import sharpness
 from gainstage.check.quantity import Limit, Quantity
@@ -80,7 +79,7 @@ def peaked_softmax(evidence: Evidence) -> Iterator[Found | Value]:
     Training by Preventing Attention Entropy Collapse*, ICML 2023.
     """
     evidence.measured()
-    readers = {attention.site: attention for attention in all_attentions(evidence)}
+    readers = {attention.site: attention for attention in evidence.attentions}
     judged = [site for site in evidence.tape if _judged(evidence, site, readers)]
     if not judged:
         raise NotMeasured(f"no attention or hidden softmax over at least {PEAKED_KEYS:.0f} entries")
@@ -154,7 +153,7 @@ def softmax_activation(evidence: Evidence) -> Iterator[Found | Value]:
     Nikanjam et al., *NeuraLint: Automatic Fault Detection for Deep Learning Programs*, TOSEM 2021.
     """
     evidence.measured()
-    readers = {attention.site for attention in all_attentions(evidence)}
+    readers = {attention.site for attention in evidence.attentions}
     for site in evidence.tape:
         if site.op != "softmax" or site.index in readers or site.forward is None or not _between(evidence, site):
             continue
@@ -198,11 +197,5 @@ def _logits(evidence: Evidence, attention: Attention) -> float:
     """The RMS of the logits if queries and keys are independent, from their levels."""
     site = evidence.tape.sites[attention.site]
     ends = [evidence.made_by(ops.argument(site, name).site) for name in ("query", "key")]
-    levels = [evidence.tape.sites[end].forward for end in ends]
-    if any(level is None for level in levels) or attention.scale is None:
-        return 0.0
-    product: float = attention.scale * attention.head_dim**0.5
-    for level in levels:
-        assert level is not None
-        product *= level.rms
-    return product
+    queries, keys = (evidence.tape.sites[end].forward for end in ends)
+    return (attention.logits_level(queries.mean_square, keys.mean_square) or 0.0) ** 0.5 if queries and keys else 0.0

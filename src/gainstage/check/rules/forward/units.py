@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.limits import DEAD_SAMPLES, SATURATED
-from gainstage.check.facts.signal import weights_behind
 from gainstage.check.findings import Found, Severity, Value
 from gainstage.check.probes.dead_units import dead_units as counted
 from gainstage.check.quantity import Limit, Quantity
-from gainstage.signal import Site, ops
+from gainstage.signal import Site, ops, weights_behind
 
 _RECTIFIERS = frozenset(name for name in ops.names("activation") if ops.named(name).rectifies)
 _CLAMPS = frozenset({"clamp", "clamp_min", "clip", "maximum"})  # a ReLU where they end at 0

@@ -7,7 +7,6 @@ import torch
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.facts.signal import cuts
 from gainstage.check.facts.symptoms import severity
 from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
@@ -81,7 +80,7 @@ def drawn_norm_scale(evidence: Evidence) -> Iterator[Found | Value]:
             yield value
     if bad:
         first = next(iter(bad))
-        in_the_way = sum(sites[name] in cuts(evidence) for name in bad)
+        in_the_way = sum(sites[name] in evidence.cuts for name in bad)
         felt = severity(evidence, "FWD201", "FWD202", "BWD301")
         yield Found(
             "warning" if felt == "note" and in_the_way >= DRAWN_DEPTH else felt,

@@ -6,7 +6,6 @@ from math import log, sqrt
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.scale import Scale, laws_of, scales, stored_fans
-from gainstage.check.facts.signal import cuts
 from gainstage.check.facts.symptoms import harm, severity
 from gainstage.check.findings import Finding, Found, Value
 from gainstage.check.quantity import Limit, Quantity
@@ -122,7 +121,7 @@ def large_weights(evidence: Evidence) -> Iterator[Found | Value]:
 
 def _in_the_way(evidence: Evidence, scale: Scale) -> bool:
     """Whether every path to the output leads through this weight; a small one in a residual branch loses nothing."""
-    return cuts(evidence).issuperset(scale.weight.sites)
+    return evidence.cuts.issuperset(scale.weight.sites)
 
 
 def _found(

@@ -10,10 +10,10 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.facts.limits import DEAD_SAMPLES, FLOOR
 from gainstage.check.facts.losses import Comparison, comparisons
 from gainstage.check.facts.outputs import PROBABILITY
-from gainstage.check.facts.reach import Reach, reach
 from gainstage.check.findings import Fix, Found, Severity, Value
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.check.rules.output.twice import best_logits
+from gainstage.theory import Reach, reach
 
 MISSED = Quantity(
     "share of the targets' variance that no output within the bounds can explain",
@@ -59,7 +59,7 @@ def unreachable_targets(evidence: Evidence) -> Iterator[Found | Value]:
         if comparison.call.op in ("nll_loss", "binary_cross_entropy"):
             continue
         seen = True
-        bounds = reach(evidence, comparison.output)
+        bounds = reach(evidence.graph, comparison.output)
         if not bounds.bounded:
             continue
         if comparison.kind == "numbers":

@@ -16,9 +16,9 @@ from gainstage.check.facts.outputs import (
     are_probabilities,
     at_output,
 )
-from gainstage.check.facts.reach import reach
 from gainstage.check.findings import Fix, Found, Severity
 from gainstage.signal import Ref, Site, ops
+from gainstage.theory import reach
 
 _WITH_LOGITS = {
     "cross_entropy": "nn.CrossEntropyLoss() applies log_softmax itself",
@@ -62,7 +62,7 @@ def double_softmax(evidence: Evidence) -> Iterator[Found]:
         raise NotMeasured("the loss takes no logits and nothing is normalized twice")
     evidence.measured()
     for comparison in compared:
-        last = reach(evidence, comparison.output)
+        last = reach(evidence.graph, comparison.output)
         name = evidence.tape.sites[last.site].name
         if comparison.call.op == "cross_entropy" and last.op == "log_softmax":
             yield Found(
@@ -194,7 +194,7 @@ def no_log_probabilities(evidence: Evidence) -> Iterator[Found]:
         if call.op == "kl_div" and are_log_probabilities(values.flatten(), 0):
             continue  # normalized over all entries, as in t-SNE
         probable = any(are_probabilities(values, axis) for axis in axes)
-        bounded = reach(evidence, given.site).high <= 0
+        bounded = reach(evidence.graph, given.site).high <= 0
         yield Found(
             "warning" if probable or bounded else "error",
             sites[call.number].name,

@@ -2,16 +2,12 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from gainstage.check.facts.walk import walk
-from gainstage.signal import ops
-
-if TYPE_CHECKING:
-    from gainstage.check.evidence import Evidence
+from gainstage.signal import Graph, ops
+from gainstage.theory.activation import made_of
 
 _WIDE = torch.logspace(-4, 4, 97, dtype=torch.float64)
 _ALL = torch.cat([-_WIDE.flip(0), torch.zeros(1, dtype=torch.float64), _WIDE])
@@ -44,41 +40,26 @@ class Reach:
         return self.low > -inf or self.high < inf
 
 
-def reach(evidence: "Evidence", index: int) -> Reach:
+def reach(graph: Graph, index: int) -> Reach:
     """Walk back over elementwise functions to what they are functions of, and evaluate them on a wide grid."""
-    graph = evidence.graph
-    inner, source = _chain(evidence, index)
+    source, path = made_of(graph, index)
     site = graph.sites[source]
     low, high = ops.of(site).low, ops.of(site).high
     points = _UNIT if (low, high) == (0, 1) else -_ALL.abs() if high == 0 else _ALL
     if site.op == "normalize":
         points = 2 * _UNIT - 1
     values: dict[int, Tensor] = {source: points}
-    for current in sorted(inner):
+    for current in path:
         value = graph.evaluate(current, values)
         if value is None:
             return Reach(-inf, inf, index, "")
         values[current] = value
-    acts = [i for i in sorted(inner) if graph.sites[i].kind == "op" and not graph.transparent(i)]
+    acts = [i for i in path if graph.sites[i].kind == "op" and not graph.transparent(i)]
     op = graph.sites[acts[-1]].op if acts else site.op
     low, high = _bounds(points, values.get(index, points))
     if low == -inf and high == inf:
         return Reach(low, high, index, "")
     return Reach(low, high, acts[-1] if acts else source, op)
-
-
-def _chain(evidence: "Evidence", index: int) -> tuple[set[int], int]:
-    """The elementwise sites between a signal and the one site that it is a function of, and that site."""
-    graph = evidence.graph
-
-    def through(current: int) -> bool:
-        site = graph.sites[current]
-        elementwise = site.kind == "view" or ops.of(site).elementwise or graph.transparent(current)
-        return elementwise and bool(graph.data(current)) and current not in graph.weights
-
-    reached = set(walk([index], lambda i: [ref.site for ref in graph.data(i)] if through(i) else []))
-    ends = {current for current in reached if not through(current)}
-    return (reached - ends, ends.pop()) if len(ends) == 1 else (set(), index)
 
 
 def _bounds(points: Tensor, values: Tensor) -> tuple[float, float]:

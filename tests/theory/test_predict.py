@@ -9,8 +9,8 @@ from healthy import HEALTHY
 from torch import Tensor, nn
 
 import gainstage as gs
-from gainstage.plan import predict
 from gainstage.signal import Tape
+from gainstage.theory import predict
 
 Chain = list[tuple[float, float, float, float]]
 

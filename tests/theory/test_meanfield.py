@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gainstage import init
 from gainstage.errors import GainstageError
-from gainstage.signal.theory import MeanField, critical_line
+from gainstage.theory import MeanField, critical_line
 
 WIDTH, DRAWS, PAIRS = 1024, 64, 16
 

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from gainstage.errors import GainstageError
 from gainstage.init import activation, gaussian_mean, gaussian_product_mean
-
-Activation = Callable[[Tensor], Tensor]
+from gainstage.theory.activation import Function, derivative
 
 _SMALLEST, _LARGEST = 1e-16, 1e12  # a mean square beyond these has vanished or exploded
 
@@ -47,7 +46,7 @@ class MeanField:
         Xiao et al., *Dynamical Isometry and a Mean Field Theory of CNNs*, ICML 2018.
     """
 
-    phi: str | Activation
+    phi: str | Function
     weight_variance: float
     bias_variance: float = 0.0
 
@@ -190,19 +189,12 @@ class MeanField:
         return self.weight_variance * torch.as_tensor(mixed) + self.bias_variance
 
     @property
-    def _function(self) -> Activation:
+    def _function(self) -> Function:
         return activation(self.phi) if isinstance(self.phi, str) else self.phi
 
     @property
-    def _derivative(self) -> Activation:
-        f = self._function
-
-        def derivative(z: Tensor) -> Tensor:
-            with torch.enable_grad():
-                x = z.detach().requires_grad_()
-                return torch.autograd.grad(f(x).sum(), x)[0]
-
-        return derivative
+    def _derivative(self) -> Function:
+        return derivative(self._function)
 
     def _at(self, q: float | None) -> float:
         q = self.fixed_point() if q is None else q
@@ -213,7 +205,7 @@ class MeanField:
         return max(q, _SMALLEST)
 
 
-def critical_line(phi: str | Activation, bias_variance: float) -> MeanField:
+def critical_line(phi: str | Function, bias_variance: float) -> MeanField:
     r"""The weight variance at which $\chi_1 = 1$ for this bias variance: where signals travel deepest.
 
     $$ \sigma_w^2 = \frac{1}{\mathbb{E}[\phi'(\sqrt q z)^2]}, \qquad
