@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.check._fact import NotMeasured
-from gainstage.check.facts.walk import cuts
+from gainstage.check.facts.cuts import cuts
 from gainstage.check.facts.weights import Weight, weights_of
 from gainstage.check.findings import Fix
 from gainstage.check.probes import one_pass, virtual_steps

@@ -6,7 +6,7 @@ from math import sqrt
 from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.weights import Weight
-from gainstage.init._fans import Fans
+from gainstage.init import Fans
 from gainstage.signal import WeightCall
 from gainstage.theory import read_by
 
