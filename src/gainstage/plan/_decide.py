@@ -16,6 +16,7 @@ from gainstage.plan._auto import auto
 from gainstage.plan._calibrate import calibrated
 from gainstage.plan._context import Context
 from gainstage.plan._plan import AUTO, Plan
+from gainstage.plan._proof import Proof
 from gainstage.plan._purposeful import DRAWN, decisions, trained
 from gainstage.plan._schemes import classical
 from gainstage.run import Loss, has_data, named_parameters, undisturbed
@@ -98,8 +99,8 @@ def _tried(model: nn.Module, example: Any, first: Plan, kept: Mapping[str, str])
             second = propose(model, graph, first.scheme, kept)
             second.apply(model)
             return calibrated(second, graph, model, example, beyond=_OFF)
-        except GainstageError:  # it cannot be filled, or does not run under these weights
-            return first
+        except GainstageError as error:  # it cannot be filled, or does not run under these weights
+            return replace(first, proof=Proof(text=f"not measured under the planned weights: {error}"))
 
 
 def _measures(parameters: Iterable[Tensor]) -> bool:

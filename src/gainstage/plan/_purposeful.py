@@ -8,7 +8,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor, nn
 
-from gainstage.run import dense, has_data, named_modules, named_parameters, real, seeded
+from gainstage.run import dense, has_data, named_modules, named_parameters, real, undisturbed
 
 _SIGMAS = 6.0  # of the sampling error of a standard deviation; beyond by chance once in 1e9
 _SLACK = 0.02  # of a standard deviation: what cutting off the tails and rounding change
@@ -162,7 +162,7 @@ def _drawn_by_class(model: nn.Module) -> dict[str, Look]:
     """For every parameter, what the class of the module that holds it draws when it is asked to."""
     drawn: dict[str, Look] = {}
     alike: dict[object, dict[str, Look]] = {}
-    with seeded(0), torch.no_grad():
+    with undisturbed(model), torch.no_grad():  # a class may write to what its copy shares with the module
         for path, module in named_modules(model):
             own = {n: p for n, p in module._parameters.items() if p is not None and has_data(p)}
             reset = next((n for n in ("reset_parameters", "_reset_parameters") if hasattr(module, n)), "")
@@ -177,9 +177,9 @@ def _drawn_by_class(model: nn.Module) -> dict[str, Look]:
 
 def _ask(module: nn.Module, reset: str) -> dict[str, Look]:
     """What a module draws, read off a copy; nothing where it cannot draw again."""
-    fresh: nn.Module = module.__new__(type(module))
-    fresh.__dict__ = dict(module.__dict__)
+    fresh: nn.Module = object.__new__(type(module))  # FSDP2 makes the inner module of a new one
     try:
+        fresh.__dict__ = {n: v.clone() if isinstance(v, Tensor) else v for n, v in module.__dict__.items()}
         fresh._buffers = {name: None if b is None else b.clone() for name, b in module._buffers.items()}
         fresh._modules = {name: copy.deepcopy(m) for name, m in module._modules.items()}
         fresh._parameters = {

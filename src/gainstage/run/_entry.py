@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.nn.utils import parametrize
 
 from gainstage.errors import ForwardError
 from gainstage.run._bytes import has_data
@@ -56,6 +57,7 @@ def _home(model: Any) -> Iterator[None]:
     fake: Any = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
     usual = device.type == "cpu" and fake is None
     pretends = fake is not None and not _has_numbers(model)
+    computed = dict(parametrize._cache)  # of `parametrize.cached()`, to which every look at a weight adds
     token = _abroad.set(() if usual else (*([fake] if pretends else []), device))
     try:
         with ONE_AT_A_TIME, ExitStack() as stack, _inside(ours=True):
@@ -65,6 +67,8 @@ def _home(model: Any) -> Iterator[None]:
             yield
     finally:
         _abroad.reset(token)
+        parametrize._cache.clear()
+        parametrize._cache.update(computed)
 
 
 def _has_numbers(model: Any) -> bool:

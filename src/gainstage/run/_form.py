@@ -52,7 +52,7 @@ class Form:
             for added in [key for key in tensor.__dict__ if key not in self.attributes]:
                 del tensor.__dict__[added]
             tensor.__dict__.update(self.attributes)
-        if self.version is not None and _version(tensor) != self.version:
+        if self.version is not None and _version(tensor) not in (self.version, None):
             torch._C._autograd._unsafe_set_version_counter((tensor,), (self.version,))
 
     def _mode(self) -> AbstractContextManager[Any]:
