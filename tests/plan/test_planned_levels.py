@@ -5,9 +5,10 @@ the mean square over n units of one fill is off by a factor of about 1 + sqrt(2 
 from 32 units on. So a level may be off by 2.5; of fewer than 8 units a mean says nothing, and those are left out.
 
 An average (attention, pooling) counts as its input on purpose, so what reads one lies lower at the start; nearly all
-that is off reads one. What is off by more today stands in `golden/planned_levels.txt`, each with its ratio, measured over planned. It is held
-to that ratio within 15 %: a weight that gets better or worse fails, and so does a new one. After a meant change,
-`pytest -n 0 --update-golden tests/plan/test_planned_levels.py` writes the table anew; look at its diff.
+that is off reads one. What is off by more today stands in `golden/planned_levels.txt`, each with its ratio, measured
+over planned. It is held to that ratio within 15 %: a weight that gets better or worse fails, and so does a new one.
+After a meant change, `pytest -n 0 --update-golden tests/plan/test_planned_levels.py` writes the table anew; look at
+its diff.
 """
 
 from collections.abc import Iterator

@@ -333,6 +333,7 @@ def test_a_plan_that_cannot_be_applied_is_refused_before_anything_is_written(kin
 @pytest.mark.parametrize("at", range(1, 10))
 def test_an_initialization_that_fails_in_any_pass_leaves_the_model_as_it_was(at: int) -> None:
     """In the first pass, and in the one that calibrates; what raises in a trial, or on other rows, only says less."""
+
     class Raises(nn.Sequential):
         count = 0
 

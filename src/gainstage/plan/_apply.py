@@ -6,13 +6,13 @@ from gainstage.errors import GainstageError
 from gainstage.init import fill_
 from gainstage.init.fillable import check_fillable
 from gainstage.plan._assignment import Assignment
-from gainstage.plan._plan import Plan
+from gainstage.plan._assignments import Assignments
 from gainstage.run import all_or_nothing, named_parameters, uninterrupted
 
 Work = list[tuple[str, Tensor, Assignment]]
 
 
-def apply(plan: Plan, model: nn.Module, *, seed: int = 0) -> None:
+def apply(plan: Assignments, model: nn.Module, *, seed: int = 0) -> None:
     """Fill the parameters of `model` in place, each from its own keyed stream `(seed, name)`.
 
     The values depend on nothing else: not on the order, the device, other parameters or the global random state.
@@ -38,7 +38,7 @@ def _fill_all(works: Work, seed: int) -> None:
         _fill(work, seed)
 
 
-def _checked(plan: Plan, model: nn.Module) -> tuple[Work, Work]:
+def _checked(plan: Assignments, model: nn.Module) -> tuple[Work, Work]:
     """What is to be filled: by laws that are made whole, and by laws of single elements."""
     parameters = dict(named_parameters(model, remove_duplicate=False))
     whole: Work = []

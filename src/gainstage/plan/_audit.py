@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gainstage._visible import visible
 from gainstage.init import Law, fill_
 from gainstage.plan._assignment import Assignment
-from gainstage.plan._plan import Plan
+from gainstage.plan._assignments import Assignments
 from gainstage.run import named_parameters
 
 _SIGMAS = 6.0  # of the sampling error of a mean square; a false alarm in 1e9
@@ -33,7 +33,7 @@ class Deviation:
         return visible(f"{self.name}: {self.message}")
 
 
-def audit(plan: Plan, model: nn.Module) -> tuple[Deviation, ...]:
+def audit(plan: Assignments, model: nn.Module) -> tuple[Deviation, ...]:
     """Everything in `model` that is not as the plan says; empty for a model that was just filled by it.
 
     Reported are parameters whose mean square (or, for constants, value) is not the law's beyond sampling error,

@@ -7,7 +7,7 @@ from typing import Any
 from gainstage._visible import visible
 from gainstage.errors import GainstageError
 from gainstage.init import Fans, Law
-from gainstage.plan._plan import Plan
+from gainstage.plan._assignments import Assignments
 
 _HEADER = '''\
 """Initialization of a model; written by gainstage, needs PyTorch only."""
@@ -56,7 +56,7 @@ def mirrored_(weight, gain=1.0, rows=True, columns=True):
 '''
 
 
-def to_python(plan: Plan) -> str:
+def to_python(plan: Assignments) -> str:
     """Plain PyTorch code with a function `initialize(model)` that fills a model by the plan's laws.
 
     The laws are the same; the random numbers are torch's, so the weights are others. Names, roles and reasons are

@@ -5,10 +5,10 @@ from textwrap import fill
 
 from gainstage._columns import columns
 from gainstage._visible import visible
-from gainstage.plan._plan import Plan
+from gainstage.plan._assignments import Assignments
 
 
-def table(plan: Plan, width: int | None = 80) -> str:
+def table(plan: Assignments, width: int | None = 80) -> str:
     """One row a parameter in execution order: name, role, law. The reasons are in `plan[name].reason`.
 
     What is longer than `width` columns goes on below; without a width, a row is a line. Characters in names that do not
@@ -23,7 +23,7 @@ def table(plan: Plan, width: int | None = 80) -> str:
     return "\n".join([shown, said, *(plan.proof.lines() if plan.proof else ())])
 
 
-def law_text(plan: Plan, name: str) -> str:
+def law_text(plan: Assignments, name: str) -> str:
     """The law of a parameter with its number: `he_normal, std 0.177`."""
     assignment = plan[name]
     law = assignment.law
