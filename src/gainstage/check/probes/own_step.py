@@ -109,7 +109,7 @@ class _Watch:
 
     def __init__(self, model: nn.Module) -> None:
         self.model, self.was_training = model, model.training
-        self.named = {name: p for name, p in named_parameters(model) if p.requires_grad}
+        self.named = {name: p for name, p in named_parameters(model) if p.requires_grad and p.is_leaf}
         self.calls: list[Call] = []
         self.optimizers: list[Optimizer] = []
         self.modes = [m for m in model.modules() if _depends_on_mode(m)]
