@@ -134,6 +134,14 @@ def test_zeros_behind_zeros_never_learn_and_are_filled() -> None:
     assert bool(model[2].weight.any())
 
 
+def test_units_that_are_all_alike_are_drawn_anew() -> None:
+    for write in (lambda w: nn.init.constant_(w, 0.1), lambda w: w.copy_(torch.randn(32))):
+        model = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+        with torch.no_grad():
+            write(model[2].weight)
+        assert gs.plan(model, torch.randn(64, 32))["2.weight"].law is not None
+
+
 def test_keep_and_replace_overrule() -> None:
     torch.manual_seed(0)
     model, x = Coupling(), torch.randn(64, 4)

@@ -17,7 +17,7 @@ from gainstage.plan._calibrate import calibrated
 from gainstage.plan._context import Context
 from gainstage.plan._plan import AUTO, Plan
 from gainstage.plan._proof import Proof
-from gainstage.plan._purposeful import DRAWN, decisions, trained
+from gainstage.plan._purposeful import ALIKE, DRAWN, decisions, trained
 from gainstage.plan._schemes import classical
 from gainstage.run import Loss, has_data, named_parameters, undisturbed
 from gainstage.signal import Graph, Tape, record
@@ -139,8 +139,8 @@ def _kept(
         free = assignment.level is None and assignment.fans is not None  # a norm that follows divides the scale away
         if what.startswith(DRAWN) and (free or not _far_from(assignment, parameters[name])):
             continue
-        if what.startswith("a constant") and parameters[name].dim() > 1:
-            continue  # all units alike
+        if what.startswith(ALIKE) and assignment.fans is not None:
+            continue  # all units of a weight alike: they would stay so
         kept[name] = f"kept as a decision of its author: {what}"
     return kept
 

@@ -16,6 +16,7 @@ _STDS = (1.0, 0.02, 0.01, 0.05)  # of a normal that ignores the shape: embedding
 _FEW = 8  # entries; fewer could be a draw of any law
 _ROWS, _MOST_ROWS = 16, 512  # that are compared
 _UNEVEN = 5.0  # times the variance by sampling: of 16 rows below 1e-9 by chance (chi squared)
+ALIKE = ("a constant", "equal rows")
 DRAWN = "drawn with a standard deviation of"
 _MANY = 2**16  # entries that are looked at of a draw: its standard deviation is then known to 2 %
 
@@ -112,11 +113,11 @@ def look(values: Tensor) -> Look:
 def _words(values: Tensor, flat: Tensor, mean: float, std: float) -> str:
     first = flat[0]
     if bool((flat == first).all()) and bool((values == first.to(values.device)).all()):
-        return "zeros" if first == 0 else f"a constant {float(first):.3g}"
+        return "zeros" if first == 0 else f"{ALIKE[0]} {float(first):.3g}"
     rows = values.reshape(-1, values.shape[-1])[:64] if values.dim() > 1 else values.reshape(1, -1)
     if values.dim() > 1 and len(rows) > 1:
         if bool((rows == rows[:1]).all()):
-            return "equal rows"
+            return ALIKE[1]
         taken = values[:64].flatten(1) != 0
         if bool((taken.sum(1) == 1).all()):
             return "an identity or a permutation"
