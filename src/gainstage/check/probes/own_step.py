@@ -170,7 +170,8 @@ class _Watch:
         assert parameter.grad is not None
         gradient = parameter.grad.detach().to_dense()
         self.levels[name] = torch.linalg.vector_norm(real(gradient))
-        if len(self.calls) == 1:
+        begun = bool(self.calls[-1].rates)  # a step, whose closure may look at points on its way
+        if len(self.calls) == 1 and not (begun and name in self.gradients):
             self.gradients[name] = gradient.clone()
 
     def _steps(self, keeper: undisturbed, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -196,6 +197,9 @@ def _norm(levels: Mapping[str, Tensor]) -> float:
 
 
 def _depends_on_mode(module: nn.Module) -> bool:
+    """Whether training and evaluation mode differ, in a part that is trained."""
+    if (own := list(module.parameters(recurse=False))) and not any(p.requires_grad for p in own):
+        return False
     if isinstance(module, nn.modules.dropout._DropoutNd):
         return module.p > 0
     return isinstance(module, nn.modules.batchnorm._BatchNorm)
