@@ -73,7 +73,7 @@ def _moving(model: nn.Module, seed: int) -> Iterator[Callable[[Mapping[str, Tens
             with torch.no_grad():
                 for name, gradient in gradients.items():
                     parameter = named[name]
-                    step = STEP * sharded_like(gradient.to_dense().sign(), parameter)
+                    step = STEP * sharded_like(_direction(gradient.to_dense()), parameter)
                     if (values := numbers(parameter)) is parameter:
                         parameter.sub_(step)
                     else:
@@ -89,6 +89,12 @@ def _gradients(
     output = call(model, example)
     total, _ = objective(output, target, loss)
     return {name: numbers(whole(g)) for name, g in gradients_of(model, total).items()}, output
+
+
+def _direction(gradient: Tensor) -> Tensor:
+    """Half the sign, half the gradient over its largest entry: by signs alone units that differ would become alike."""
+    largest = real(gradient).abs().max() if gradient.numel() else gradient.new_tensor(1.0)
+    return (gradient.sgn() + gradient / largest.clamp(min=1e-30).to(gradient.dtype)) / 2
 
 
 def negligible(gradients: Mapping[str, Tensor], names: set[str]) -> set[str]:
