@@ -14,6 +14,7 @@ from gainstage.signal import Graph, Moments, Tape
 _HIGHER = 1.25  # of the first loss, and the same on its logarithm's scale of an output without a loss
 _LEVELS = 1.0  # decades by which the largest level may move further from 1
 _APART = 0.1  # share of the samples' distance that must be left
+_DEAD = 1e-6  # share that varies between samples: what such a start hands back is no measure of a better one
 _RATIO = 2.0  # decades by which smallest and largest gradient may part further
 
 
@@ -106,7 +107,7 @@ def worse(before: Start, after: Start) -> str:
         return f"the highest level went from {_shown(before.highest)} to {_shown(after.highest)}"
     if after.apart < _APART * before.apart and after.apart < 0.01:
         return f"samples came together, from {_shown(before.apart)} to {_shown(after.apart)}"
-    if 0 < after.gradients < before.gradients * 10**-_RATIO:
+    if not before.apart < _DEAD and 0 < after.gradients < before.gradients * 10**-_RATIO:
         return f"gradients part, from {_shown(before.gradients)} to {_shown(after.gradients)}"
     return ""
 

@@ -598,9 +598,10 @@ def _():
     def build(recurrent):
         """The network; its first matrix is mirrored too, so that pairs have something to carry."""
         digits, model = lab.digits(), Ponder(THINKS)
-        gs.initialize(model, digits.x[:64])
         gs.init.fill_(model.read.weight, gs.init.mirrored(columns=False), seed=0, name="read.weight")
         gs.init.fill_(model.step.weight, RECURRENT[recurrent], seed=0, name="step.weight")
+        gs.init.fill_(model.answer.weight, gs.init.lecun_normal(0.5), seed=0, name="answer.weight")
+        gs.init.zeros_(model.answer.bias)
         return gs.Subject(model, digits.x[:128], digits.y[:128], cross_entropy)
 
     fix = lab.Fix(
