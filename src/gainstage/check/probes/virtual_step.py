@@ -92,9 +92,9 @@ def _gradients(
 
 
 def _direction(gradient: Tensor) -> Tensor:
-    """Half the sign, half the gradient over its largest entry: by signs alone units that differ would become alike."""
+    """Nearly the sign, and a tenth of the gradient over its largest entry: by signs alone unlike units become alike."""
     largest = real(gradient).abs().max() if gradient.numel() else gradient.new_tensor(1.0)
-    return (gradient.sgn() + gradient / largest.clamp(min=1e-30).to(gradient.dtype)) / 2
+    return gradient.sgn() + 0.1 * gradient / largest.clamp(min=1e-30).to(gradient.dtype)
 
 
 def negligible(gradients: Mapping[str, Tensor], names: set[str]) -> set[str]:
