@@ -149,6 +149,7 @@ def test_keep_and_replace_overrule() -> None:
     assert plan["nets.0.0.weight"].law is None
     assert plan["nets.0.0.weight"].reason == "kept: you asked for it"
     assert plan["nets.5.2.weight"].law is not None
+    assert gs.plan(model, x, keep=iter(["nets.0.0.weight"]), replace=iter(["nets.5.2.weight"])) == plan
     with pytest.raises(gs.GainstageError, match="no 'nope'"):
         gs.plan(model, x, keep=["nope"])
     assert all(a.law is not None for name, a in gs.plan(model, x, scheme="theory").items())

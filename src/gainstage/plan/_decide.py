@@ -25,7 +25,7 @@ from gainstage.signal import Graph, Tape, record
 _OFF = 2.5  # times the planned mean square, up or down: beyond it the measurement is used
 _MUCH = 3.0  # times a chosen standard deviation: theory that is further away is not believed against it
 _LOW, _HIGH = 1e-3, 1e3  # levels behind weights, as root mean squares, between which a start is believed
-_STEP = 1e-3  # of a step along the signs of the gradients: what Adam does first
+_STEP = 1e-3  # that every entry with a gradient is moved by, up or down: as far as Adam does first
 
 
 def propose(model: nn.Module, graph: Graph, scheme: str | Law, kept: Mapping[str, str] | None = None) -> Plan:
@@ -70,14 +70,15 @@ def decide(
     """
     asked = dict.fromkeys(keep, "kept: you asked for it")
     parameters = dict(named_parameters(model))
-    if unknown := (set(asked) | set(replaced)) - set(parameters):
+    anew = frozenset(replaced)
+    if unknown := (asked.keys() | anew) - parameters.keys():
         wrong = min(unknown)
         raise GainstageError(f"keep= and replace= take names of parameters of the model; it has no {wrong!r}")
     if scheme not in AUTO or not all(has_data(p) for p in parameters.values()):
         return propose(model, Graph(tape), scheme, asked)
     blind = Graph(_blind(tape))
     made = _tried(model, example, propose(model, blind, scheme, asked), asked)
-    found = _kept(model, example, tape, made, set(replaced), target, loss) if scheme == "auto" else {}
+    found = _kept(model, example, tape, made, anew, target, loss) if scheme == "auto" else {}
     if not found:
         return made
     around = _tried(model, example, propose(model, blind, scheme, asked | found), asked | found)
@@ -89,7 +90,7 @@ def _tried(model: nn.Module, example: Any, first: Plan, kept: Mapping[str, str])
     """The plan with what is measured under it in place of what theory does not know."""
     parameters = dict(named_parameters(model))
     filled = [parameters[name] for name, a in first.items() if a.law is not None]
-    if not filled or not _measures(parameters.values()):
+    if not filled or any(p.is_inference() for p in parameters.values()):  # those cannot be written outside their mode
         return first
     with undisturbed(model, example) as quiet:
         quiet.before_write(*filled)
@@ -103,11 +104,6 @@ def _tried(model: nn.Module, example: Any, first: Plan, kept: Mapping[str, str])
             return replace(first, proof=Proof(text=f"not measured under the planned weights: {error}"))
 
 
-def _measures(parameters: Iterable[Tensor]) -> bool:
-    """Whether a trial is one: weights of an inference mode cannot be written, sharded ones are filled once."""
-    return not any(p.is_inference() for p in parameters)
-
-
 def _blind(tape: Tape) -> Tape:
     """The same structure, with what was measured of the inputs only."""
     sites = tuple(s if s.kind == "input" else replace(s, forward=None, backward=None) for s in tape.sites)
@@ -118,7 +114,7 @@ def _blind(tape: Tape) -> Tape:
 
 
 def _kept(
-    model: nn.Module, example: Any, tape: Tape, made: Plan, replaced: set[str], target: Any, loss: Loss | None
+    model: nn.Module, example: Any, tape: Tape, made: Plan, replaced: frozenset[str], target: Any, loss: Loss | None
 ) -> dict[str, str]:
     """Found values that stay, each with the reason; none where the found start does not carry a signal."""
     parameters = dict(named_parameters(model))

@@ -129,7 +129,8 @@ def initialize(
     made = decide(shaped, example, found, scheme, keep=keep, replaced=replace, **given)
     with all_or_nothing(model) as undo:
         give_shapes(model, example)
-        undo.before_write(model.parameters())
+        if calibrate or before is not None:
+            undo.before_write(model.parameters())
         made.apply(model, seed=seed)
         if calibrate:
             made = calibrated(made, Graph(found), model, example)
