@@ -183,6 +183,55 @@ def test_inference_tensors_in_a_model_that_trains() -> None:
     gs.initialize(model, batch(), calibrate=True)
 
 
+def slope(w: Tensor, x: Tensor) -> Tensor:
+    """A gradient within the forward pass, as in a gradient penalty or an energy's force."""
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        return torch.autograd.grad((point @ w).sin().sum(), point, create_graph=True)[0]
+
+
+def test_a_gradient_within_a_pass_beside_tensors_of_inference_mode() -> None:
+    with torch.inference_mode():
+        frozen = nn.Parameter(torch.ones(8), requires_grad=False)
+    model = Calls(lambda m, x: slope(m.u, x * m.w.clone()), w=frozen, u=nn.Parameter(torch.eye(8)))
+    tape = look(model, batch())["record"]
+    assert [s.op for s in tape if s.backward] == ["matmul", "sin", "sum", "grad"]
+
+
+def test_a_gradient_within_a_pass_that_is_calibrated() -> None:
+    model = Calls(lambda m, x: m.fc(x + slope(m.force.weight.t(), x)), fc=nn.Linear(8, 8), force=nn.Linear(8, 8))
+    plan = gs.initialize(model, batch(), calibrate=True)
+    level = gs.record(model, batch())["fc/linear#0"].forward
+    assert level is not None
+    assert level.mean_square == pytest.approx(plan["fc.weight"].level, rel=0.05)
+
+
+def test_a_conversion_of_what_inference_mode_made() -> None:
+    with torch.inference_mode():
+        model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+    report = gs.check(model.double(), batch().double())
+    assert not [n for n in report.not_judged if "report this model" in n.why]
+    gs.init.fill_(model[0].weight, gs.init.he_normal(), seed=1, name="w")
+    assert float(model[0].weight.data.std()) == pytest.approx(0.5, rel=0.25)
+
+
+def test_a_lazy_module_that_is_not_registered() -> None:
+    layers = [nn.LazyLinear(4)]
+    model = Calls(lambda m, x: m.fc(x) + (layers[0](x).detach() * layers[0].weight.data.mean()), fc=nn.Linear(8, 4))
+    gs.record(model, batch())
+
+
+def test_a_reentrant_checkpoint_is_planned_where_warnings_are_errors() -> None:
+    model = Calls(
+        lambda m, x: torch.utils.checkpoint.checkpoint(m.b, m.a(x), use_reentrant=True),
+        a=nn.Linear(8, 8),
+        b=nn.Linear(8, 4),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gs.plan(model, batch())
+
+
 def first_row(m: Calls) -> None:
     with torch.no_grad():
         m.fc.weight[0].zero_()

@@ -107,7 +107,7 @@ class Evidence:
     @cached_property
     def values(self) -> Mapping[str, Tensor]:
         """What every parameter holds: of a sharded one the whole."""
-        return {name: dense(p.detach()) for name, p in self.parameters.items()}
+        return {name: dense(p.data) for name, p in self.parameters.items()}
 
     @cached_property
     def weights(self) -> list[Weight]:

@@ -57,9 +57,9 @@ def fill_(tensor: Tensor, law: Law | str, *, seed: int = 0, name: str, fans: Fan
         Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011 (Philox).
     """
     concrete, recipe = prepared(tensor, law, name, fans)
-    stream, tracked = Stream(_seed(seed), name), not tensor.is_inference()
+    stream, tracked = Stream(_seed(seed), name), _tracked(tensor)
     with torch.no_grad() if tracked else torch.inference_mode():
-        local, offset = local_box(tensor.detach(), name)
+        local, offset = local_box(tensor.detach() if tracked else tensor.data, name)
         if local.is_meta:
             return tensor
         if recipe is not None:
@@ -69,6 +69,14 @@ def fill_(tensor: Tensor, law: Law | str, *, seed: int = 0, name: str, fans: Fan
     if tracked:
         torch.autograd.graph.increment_version(tensor)
     return tensor
+
+
+def _tracked(tensor: Tensor) -> bool:
+    """Whether writes to it are counted: not for what was made in inference mode, even if it was converted since."""
+    try:
+        return tensor._version >= 0
+    except RuntimeError:
+        return False
 
 
 def fill_all_(

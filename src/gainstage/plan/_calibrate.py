@@ -67,7 +67,8 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
         if factor == 1:
             return
         bias = parameters.get(graph.parameter_of(call.bias) or "") if call.bias else None
-        with torch.no_grad():
+        unseen = torch.autograd.grad_mode._unsafe_preserve_version_counter((parameters[name], output))
+        with torch.no_grad(), unseen:  # a gradient within the forward pass may have kept them: it sees the new ones
             parameters[name].mul_(factor)
             output.mul_(factor)
             if bias is not None:

@@ -30,6 +30,16 @@ _HINTS = (
     (r"index out of range in self", "a token id is not below the size of the embedding's table"),
     (r"must have the same dtype, but got (Double|Long|Int|Byte) and Float", "the weights are float32: x.float()"),
     (
+        r"Cannot swap t\d|Expected use_count of t\d|poisoned by swap_tensors",
+        "the forward pass calls torch.utils.swap_tensors, which allows nobody else to hold a tensor, and observing "
+        "holds all: assign to .data, or swap outside forward",
+    ),
+    (
+        r"_will_engine_execute_node",
+        "a mode around this call follows modules (FlopCounterMode, ModuleTracker) and allows only backward(): leave it "
+        "before the call",
+    ),
+    (
         r"expected input\[.*\] to have \d+ channels",
         "images are [N, C, H, W]: x.movedim(-1, 1) for channels on the last axis",
     ),

@@ -10,6 +10,7 @@ from torch.nn.parameter import UninitializedBuffer, is_lazy
 from gainstage.errors import GainstageError
 from gainstage.run._example import call
 from gainstage.run._seeded import seeded
+from gainstage.run._undisturbed import undisturbed
 
 
 def with_shapes(model: nn.Module, example: Any) -> nn.Module:
@@ -22,8 +23,8 @@ def with_shapes(model: nn.Module, example: Any) -> nn.Module:
     if not lazy:
         return model
     try:
-        model = _copy(model)
-        with seeded(0), torch.no_grad():
+        with undisturbed(model, example), torch.no_grad():  # a hook of the copy may hold what is the model's
+            model = _copy(model)
             call(model, example)
     except Exception as error:
         raise GainstageError(
@@ -46,8 +47,9 @@ def give_shapes(model: nn.Module, example: Any) -> None:
     for path in lazy:
         note = lambda module, args, kwargs, path=path: inputs.setdefault(path, (args, kwargs))  # noqa: E731
         copy.get_submodule(path).register_forward_pre_hook(note, with_kwargs=True, prepend=True)
-    with seeded(0), torch.no_grad():
+    with undisturbed(model, example), torch.no_grad():
         call(copy, example)
+    with seeded(0), torch.no_grad():
         for path in lazy:
             if path in inputs and named[path].has_uninitialized_params():
                 named[path]._infer_parameters(named[path], *inputs[path])

@@ -1,12 +1,13 @@
 """Record one pass of a model as a tape."""
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gainstage.errors import GainstageError
+from gainstage.errors import ForwardError, GainstageError
 from gainstage.run import (
     Loss,
     batch_size,
@@ -86,10 +87,30 @@ def observe(
     if not isinstance(model, nn.Module):
         raise GainstageError(f"expected an nn.Module, got {type(model).__name__}; pass the model itself, not its class")
     model, example = with_shapes(model, example), to_device_of(model, example)
-    tensors = (*model.parameters(), *model.buffers())
-    frozen = any(tensor.is_inference() for tensor in tensors)  # made in inference mode, and running nowhere else
-    backward = backward and not frozen and all(has_data(p) for p in model.parameters())
-    with undisturbed(model, example, target, loss, seed=seed) as quiet, torch.inference_mode(frozen):
+    backward = backward and all(has_data(p) for p in model.parameters())
+    # Tensors made in inference mode may not be saved for a backward pass, nor be written to outside of that mode.
+    for gradients in (True, False)[not backward :]:
+        try:
+            return _observe(model, example, target, loss, gradients, visit, seed)
+        except ForwardError as error:
+            if "nference" not in str(error):
+                raise
+    with torch.inference_mode():
+        return _observe(model, example, target, loss, False, visit, seed)
+
+
+def _observe(
+    model: nn.Module,
+    example: Any,
+    target: Any,
+    loss: Loss | None,
+    backward: bool,
+    visit: Visitor | None,
+    seed: int,
+) -> Pass:
+    with undisturbed(model, example, target, loss, seed=seed) as quiet, warnings.catch_warnings():
+        if not backward:  # a reentrant checkpoint warns where gradients are off
+            warnings.filterwarnings("ignore", module="torch.utils.checkpoint")
         given = own_copy(example)
         recorder = Recorder(model, batch_size(model, example, target), quiet.guard, visit)
         recorder.leaves(given)

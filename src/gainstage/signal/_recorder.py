@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from gainstage.errors import ForwardError, GainstageError
@@ -126,6 +127,8 @@ class Recorder(TorchFunctionMode):
         self, func: Any, op: str, args: Any, kwargs: Any, results: tuple[Tensor, ...], written: Tensor | None
     ) -> None:
         reads = list(tensors_among((args, kwargs)))
+        if any(is_lazy(t) for t in (*reads, *results)):
+            return  # without a shape: the module that holds it is about to give it one
         if not results or not reads or op in FACTORIES or (written is None and any(results[0] is t for t in reads)):
             return
         if self.phase == "replay":

@@ -69,6 +69,7 @@ def _run(case: Case, scene: Scene) -> tuple[list[Any], bool]:
             if not isinstance(total, Tensor) or not total.requires_grad:
                 return found, False
             total.backward()
+            found += [_value(p.grad) for p in scene.model.parameters() if p.grad is not None]
         except Exception:
             return found, False
     return found, True
