@@ -103,7 +103,13 @@ def test_an_input_replaces_the_example_and_the_target_that_went_with_it(room: Pa
         ("script.py:build", "script.py ends the program when it is imported. Put that part under: if __name__"),
         ("nets.py:biuld", "nets.py has no attribute 'biuld'. Did you mean 'build'? It defines: build, with_example"),
         ("nets.py:Tied.biuld", "nets.py has no attribute 'biuld'"),
-        ("nets.py:needs", "nets.py:needs needs arguments: width. Expected a function without arguments"),
+        ("nets.py:needs", "nets.py:needs needs arguments: width. Write literals into the target"),
+        (
+            "nets.py:needs(1, 2, 3)",
+            "nets.py:needs cannot be called so: too many positional arguments. It is needs(width",
+        ),
+        ("nets.py:needs(open('x'))", "expected literals in the brackets"),
+        ("nets.py:model(3)", "nets.py:model is a Sequential, which takes no arguments: leave out the brackets"),
         ("nets.py:broken", "nets.py:broken raised KeyError: 'width' (nets.py, line"),
         ("nets.py:leaves", "nets.py:leaves raised SystemExit"),
         ("nets.py:nothing", "gives None (is a return missing?). Expected a model"),
@@ -142,3 +148,25 @@ def test_a_refused_file_can_be_loaded_once_it_is_right(room: Path) -> None:
         load("late.py:build", ["2x2"], seed=0)
     (room / "late.py").write_text("from torch import nn\n\n\ndef build(): return nn.Linear(2, 2)")
     assert load("late.py:build", ["2x2"], seed=0).model.in_features == 2
+
+
+def test_a_factory_is_given_literals(room: Path) -> None:
+    (room / "sized.py").write_text(
+        "from torch import nn\ndef net(width, *, depth=1, name=''):\n"
+        "    return nn.Sequential(*[nn.Linear(width, width) for _ in range(depth)])\n"
+    )
+    model = load("sized.py:net(8, depth=3, name='a:b(c)')", ["4x8"], seed=0).model
+    assert [layer.in_features for layer in model] == [8, 8, 8]
+
+
+def test_a_file_of_a_package_has_its_relative_imports_and_a_src_layout_is_found(room: Path) -> None:
+    package = room / "src" / "shop" / "models"
+    package.mkdir(parents=True)
+    for directory in (package.parent, package):
+        (directory / "__init__.py").write_text("")
+    (package.parent / "sizes.py").write_text("WIDTH = 6")
+    (package / "net.py").write_text(
+        "from torch import nn\nfrom ..sizes import WIDTH\ndef build(): return nn.Linear(WIDTH, 2)"
+    )
+    assert load("src/shop/models/net.py:build", ["3x6"], seed=0).model.in_features == 6
+    assert load("shop.models.net:build", ["3x6"], seed=0).model.in_features == 6

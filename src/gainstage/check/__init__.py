@@ -23,3 +23,4 @@ from gainstage.check.quantity import Limit as Limit
 from gainstage.check.quantity import Quantity as Quantity
 
 make_callable(__name__, check)
+rules.load_others()

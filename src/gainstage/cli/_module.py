@@ -18,8 +18,9 @@ def import_target(target: str) -> tuple[ModuleType, str]:
     """Import the part of TARGET before the colon.
 
     Args:
-        target: `package.module:factory` or `path/to/file.py:factory`. The current directory can be imported from,
-            and so can the directory of the file, as when Python runs it.
+        target: `package.module:factory` or `path/to/file.py:factory`. The current directory can be imported from, its
+            `src` too, and so can the directory of the file, as when Python runs it. A file of a package is imported as
+            its module, so that its relative imports are found.
 
     Returns:
         The module, and the attribute after the colon.
@@ -33,6 +34,7 @@ def import_target(target: str) -> tuple[ModuleType, str]:
     is_file = where.endswith(".py") or "/" in where or os.sep in where or Path(where).is_file()
     if not colon or not where or not _dotted(attribute) or not (is_file or _dotted(where)):
         raise CannotRun(f"TARGET {target!r} is not of the form {_FORM}.{_colon_hint(target)}")
+    _importable(Path.cwd() / "src")
     _importable(Path.cwd())
     if is_file:
         return _import_file(Path(where)), attribute
@@ -61,6 +63,12 @@ def _import_file(path: Path) -> ModuleType:
         raise CannotRun(_missing_file(path))
     if path.suffix != ".py":
         raise CannotRun(f"{path} is not a Python file: expected a name that ends in .py. TARGET is {_FORM}.")
+    if (package := _package_of(path.resolve())) is not None:
+        root, name = package
+        _importable(root)
+        module = _import_module(name)
+        if Path(str(module.__file__)).resolve() == path.resolve():  # and not one of that name that is installed
+            return module
     _importable(path.resolve().parent)
     name = path.stem if path.stem not in sys.modules else f"_gainstage_target_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -127,6 +135,15 @@ def _colon_hint(target: str) -> str:
     return f" Write {target}:build if the function that returns the model is called build."
 
 
+def _package_of(file: Path) -> tuple[Path, str] | None:
+    """The directory that a file's package is imported from, and the file's dotted name; None outside of packages."""
+    parts, directory = [file.stem], file.parent
+    while (directory / "__init__.py").is_file() and directory.name.isidentifier():
+        parts.insert(0, directory.name)
+        directory = directory.parent
+    return (directory, ".".join(parts)) if len(parts) > 1 and file.stem.isidentifier() else None
+
+
 def _importable(directory: Path) -> None:
-    if str(directory) not in sys.path:
+    if directory.is_dir() and str(directory) not in sys.path:
         sys.path.insert(0, str(directory))

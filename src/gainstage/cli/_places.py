@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from gainstage.cli._call import call_of
 from gainstage.cli._module import libraries
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def factory_place(target: str) -> "Place | None":
     """The line of TARGET's factory, class or variable."""
     from gainstage.report import Place
 
-    file, name = module_file(target), target.rpartition(":")[2]
+    file, name = module_file(target), call_of(target).target.rpartition(":")[2]
     if file is None:
         return None
     value: Any = _module(target)
@@ -61,7 +62,7 @@ def places(model: "nn.Module", wheres: Iterable[str]) -> "dict[str, Place]":
 
 
 def _module(target: str) -> ModuleType | None:
-    where = target.rpartition(":")[0]
+    where = call_of(target).target.rpartition(":")[0]
     if where in sys.modules:
         return sys.modules[where]
     file = Path(where).resolve()

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gainstage.cli._call import Call, call_of
 from gainstage.cli._errors import CannotRun, did_you_mean, explain
 from gainstage.cli._inputs import example_from, parse
 from gainstage.cli._module import import_target, user_line
@@ -20,8 +21,8 @@ def load(target: str, inputs: Sequence[str], seed: int) -> "Subject":
     called, so that the same command says the same thing twice.
 
     Args:
-        target: `package.module:factory` or `path/to/file.py:factory`; the factory takes no arguments and returns a
-            model, `(model, example)` or a `gs.Subject`. One of these instead of a factory will do.
+        target: `package.module:factory` or `path/to/file.py:factory`; the factory returns a model, `(model, example)`
+            or a `gs.Subject`, and may be given literals, `train.py:Net(32)`. One of these instead of a factory will do.
         inputs: the `--input` options; they take the place of the factory's own example.
         seed: of the generators and of the inputs.
 
@@ -34,9 +35,10 @@ def load(target: str, inputs: Sequence[str], seed: int) -> "Subject":
     for text in inputs:
         parse(text)  # a slip in --input is said before minutes of building
     _seed_everything(seed)
-    module, attribute = import_target(target)
-    value = attribute_of(module, attribute, target)
-    subject = as_subject(_built(value, target, seed), target)
+    call = call_of(target)
+    module, attribute = import_target(call.target)
+    value = attribute_of(module, attribute, call.target)
+    subject = as_subject(_built(value, call, seed), target)
     return _with_example(subject, target, inputs, seed)
 
 
@@ -78,34 +80,46 @@ def _with_example(subject: "Subject", target: str, inputs: Sequence[str], seed: 
     return subject
 
 
-def _built(value: Any, target: str, seed: int) -> Any:
+def _built(value: Any, call: Call, seed: int) -> Any:
     """Call a factory; a model, a Subject or a tuple is there already."""
     from torch import nn
 
+    target = call.target
     if isinstance(value, nn.Module) or not callable(value):
+        if call.given:
+            raise CannotRun(f"{target} is {_described(value)}, which takes no arguments: leave out the brackets.")
         return value
-    _refuse_arguments(value, target)
+    _fit_arguments(value, call)
     _seed_everything(seed)
     try:
-        return value()
+        return value(*call.args, **call.kwargs)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a factory that parses arguments must not end the program
         raise CannotRun(f"{target} raised {explain(error)}{user_line(error)}") from error
 
 
-def _refuse_arguments(factory: Callable[..., Any], target: str) -> None:
+def _fit_arguments(factory: Callable[..., Any], call: Call) -> None:
+    """Say before the call what a factory needs that TARGET does not give it, or is given and does not take."""
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        signature = inspect.signature(factory)
     except (TypeError, ValueError):
         return  # no signature to read (a builtin): the call will tell
-    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    if needed:
-        name = target.rpartition(":")[2]
+    try:
+        signature.bind(*call.args, **call.kwargs)
+    except TypeError as error:
+        needed = [
+            p.name
+            for p in signature.parameters.values()
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+        takes = f"{call.target.rpartition(':')[2]}{signature}"
+        if call.given:
+            raise CannotRun(f"{call.target} cannot be called so: {error}. It is {takes}.") from None
         raise CannotRun(
-            f"{target} needs arguments: {', '.join(needed)}. Expected a function without arguments. "
-            f"Write one beside it and name that:\n  def build():\n      return {name}(...)"
-        )
+            f"{call.target} needs arguments: {', '.join(needed)}. Write literals into the target, for instance "
+            f"'{call.target}({', '.join(f'{name}=...' for name in needed)})', or name a function without arguments."
+        ) from None
 
 
 def attribute_of(module: Any, attribute: str, target: str) -> Any:

@@ -14,8 +14,12 @@ from gainstage.cli._errors import CannotRun
 
 
 def wants_color() -> bool:
-    """True on a terminal that shows colours, unless `NO_COLOR` is set (see no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """True on a terminal that shows colours, unless `NO_COLOR` is set (no-color.org), or where `FORCE_COLOR` is."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def width() -> int | None:
