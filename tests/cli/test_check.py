@@ -307,3 +307,22 @@ def test_a_baseline_that_cannot_be_read_is_refused(refused, room: Path) -> None:
     assert "cannot read" in refused("check", "nets.py:constant", "--baseline", "none.json")
     (room / "bad.json").write_text("[")
     assert "--baseline bad.json" in refused("check", "nets.py:constant", "--baseline", "bad.json")
+
+
+def test_several_targets_of_the_command_line_or_of_the_project(run, room: Path) -> None:
+    (room / "pyproject.toml").write_text(
+        '[tool.gainstage.targets]\ngood = "nets.py:subject"\n'
+        'bad = { target = "nets.py:constant" }\nwide = { target = "nets.py:needs(3)", input = "32x8" }\n'
+    )
+    every = run("check")
+    assert every.exit_code == 1
+    assert [line for line in every.output.splitlines() if line.startswith("== ")] == ["== good", "== bad", "== wide"]
+    assert run("check", "good").exit_code == 0
+    assert run("check", "bad", "good", "--output-format", "concise").exit_code == 1
+    said = run("check", "--output-format", "json")
+    assert said.exit_code == 2
+    assert "several TARGETs" in said.stderr
+
+
+def test_a_project_without_targets_is_told_how_to_list_them(refused) -> None:
+    assert "[tool.gainstage.targets]" in refused("check")

@@ -10,6 +10,10 @@ ignore = ["INI103"]
 
 [tool.gainstage.severity]
 OUT501 = "error"              # "error", "warning", "note" or "off"
+
+[tool.gainstage.targets]      # what `gainstage check` looks at when it is given no TARGET
+net = "shop/train.py:subject"
+encoder = { target = "shop.models:Encoder(64)", input = "8x3x64x64" }
 ```
 """
 
@@ -20,7 +24,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from gainstage._foreign import toml_of
+from msgspec import Struct
+
+from gainstage._foreign import fitted, toml_of
 from gainstage._visible import shown, visible
 from gainstage.check._registry import RULES
 from gainstage.check.findings import SEVERITIES, Finding, Severity
@@ -28,7 +34,19 @@ from gainstage.errors import GainstageError
 
 Level = Severity | Literal["off"]
 _LEVELS: tuple[str, ...] = (*SEVERITIES, "off")
-_KEYS = ("select", "ignore", "per-module-ignores", "severity")
+_KEYS = ("select", "ignore", "per-module-ignores", "severity", "targets")
+
+
+class Target(Struct, forbid_unknown_fields=True):
+    """A model of the project: what builds it, and the `--input` that it takes."""
+
+    target: str
+    input: str | list[str] = []
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The inputs, one a positional argument or keyword."""
+        return (self.input,) if isinstance(self.input, str) else tuple(self.input)
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,7 @@ class Config:
         per_module_ignores: a glob of places to the beginnings of the codes that are not reported there. A glob matches
             a parameter, a site or a module with all that is inside: `"decoder.*"`, `"head"`, `"*.norm.weight"`.
         severity: beginnings of codes to `"error"`, `"warning"`, `"note"` or `"off"`; the longest that fits counts.
+        targets: the models of the project by name.
         file: where the settings were read.
 
     Example:
@@ -52,6 +71,7 @@ class Config:
     per_module_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     severity: Mapping[str, Level] = field(default_factory=dict)
     file: Path | None = None
+    targets: Mapping[str, Target] = field(default_factory=dict)
 
     def over(self, select: Sequence[str] | str = (), ignore: Sequence[str] | str = ()) -> "Config":
         """These settings with options that win over them.
@@ -127,7 +147,7 @@ def parse(table: Mapping[str, Any], file: Path | None = None) -> Config:
         if key not in _KEYS:
             near = _near(key, _KEYS)
             raise GainstageError(f"{name} has an unknown key {shown(key)}.{near} Known: {', '.join(_KEYS)}.")
-    ignores, severity = (_mapping(table, key, name) for key in ("per-module-ignores", "severity"))
+    ignores, severity, targets = (_mapping(table, key, name) for key in ("per-module-ignores", "severity", "targets"))
     for code, level in severity.items():
         if level not in _LEVELS:
             near = _near(level, _LEVELS) if isinstance(level, str) else ""
@@ -139,7 +159,13 @@ def parse(table: Mapping[str, Any], file: Path | None = None) -> Config:
         {glob: _codes(codes, f"{name}: per-module-ignores.{shown(glob)}") for glob, codes in ignores.items()},
         {_codes([code], f"{name}: severity")[0]: level for code, level in severity.items()},
         file,
+        {key: _target(value, f"{name}: targets.{visible(key)}") for key, value in targets.items()},
     )
+
+
+def _target(value: Any, what: str) -> Target:
+    wanted = f'{what} is {shown(value)}. Expected "net.py:build" or {{ target = "net.py:build", input = "8x64" }}'
+    return Target(value) if isinstance(value, str) else fitted(value, Target, wanted)
 
 
 def _table_in(file: Path) -> Mapping[str, Any] | None:

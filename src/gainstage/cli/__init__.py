@@ -14,8 +14,8 @@ from gainstage.cli._lazy import LazyGroup
 def main() -> None:
     """Start neural networks well, and see that they stay healthy.
 
-    TARGET names a function without arguments that builds the model, or the
-    model itself: package.module:factory or path/to/file.py:factory.
+    TARGET names a function that builds the model, or the model itself:
+    package.module:factory, path/to/file.py:factory or 'net.py:Net(32)'.
 
     \b
     gainstage demo                                 a minute on real data

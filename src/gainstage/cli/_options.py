@@ -57,6 +57,15 @@ inputs = click.option(
 
 def with_target(verb: Verb) -> Verb:
     """Add TARGET, `--input`, `--seed` and `--verbose`; the verb gets `target`, `inputs` and `seed`."""
-    for decorate in (verbose, seed, inputs, click.argument("target", metavar="TARGET")):
+    return _with(click.argument("target", metavar="TARGET"), verb)
+
+
+def with_targets(verb: Verb) -> Verb:
+    """The same for a verb that takes several; it gets `targets`."""
+    return _with(click.argument("targets", metavar="[TARGETS]", nargs=-1), verb)
+
+
+def _with(argument: Callable[[Verb], Verb], verb: Verb) -> Verb:
+    for decorate in (verbose, seed, inputs, argument):
         verb = decorate(verb)
     return verb

@@ -1,6 +1,7 @@
 """`gainstage check`: what is wrong with a model at its start, and what would repair it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import click
 from gainstage.cli._errors import CLEAN, FINDINGS, VERBOSE, CannotRun, did_you_mean
 from gainstage.cli._files import read_text, write_text, write_weights
 from gainstage.cli._fixes import difference, laws_of, repair
-from gainstage.cli._options import FORMATS, output_format, with_target
+from gainstage.cli._options import FORMATS, output_format, with_targets
 from gainstage.cli._places import module_file
 from gainstage.cli._report import can_write, details_for, show
 from gainstage.cli._target import load
+from gainstage.cli._targets import Chosen, chosen
 from gainstage.cli._terminal import note, output_is_ours, say
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@with_target
+@with_targets
 @click.option("--select", multiple=True, metavar="CODES", help="Only these rules: codes or their beginnings, a,b,c.")
 @click.option("--ignore", multiple=True, metavar="CODES", help="Not these rules.")
 @click.option("--train", is_flag=True, help="Also train the model for some seconds, and undo it.")
@@ -36,7 +38,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--write-baseline", type=_FILE, metavar="FILE", help="Write what was found there; exit code 0.")
 @click.option("--exit-zero", is_flag=True, help="Leave with exit code 0 also when there are findings.")
 def check(
-    target: str,
+    targets: tuple[str, ...],
     inputs: tuple[str, ...],
     seed: int,
     select: tuple[str, ...],
@@ -52,7 +54,9 @@ def check(
     write_baseline: Path | None,
     exit_zero: bool,
 ) -> None:
-    """Check the start of TARGET: what one batch shows.
+    """Check the start of every TARGET: what one batch shows.
+
+    Without a TARGET, those of [tool.gainstage.targets] in pyproject.toml.
 
     A factory builds the model anew each time, so --fix does not touch your
     source: it draws the weights that the findings name from the laws that
@@ -66,41 +70,74 @@ def check(
     _refuse_contradictions(fix, diff, output, style, output_file, statistics)
     can_write(style)
     known = _read_baseline(baseline)
+    every = chosen(targets, inputs)
+    single = [fix, output_file, baseline, write_baseline, style not in ("text", "concise", "github")]
+    if len(every) > 1 and any(single):
+        raise click.UsageError("several TARGETs go with --output-format text, concise and github, without files.")
+    rules: dict[str, Any] = {"select": _codes(select, "--select"), "ignore": _codes(ignore, "--ignore")}
+    healthy = True
+    for one in every:
+        if len(every) > 1 and style == "text":
+            say(f"== {one.name}")
+        wanted = _Wanted(known, train, fix, diff, output, style, output_file, statistics)
+        report = _check_one(one, seed, rules, wanted)
+        healthy = healthy and report.ok
+        if len(every) > 1 and style == "text":
+            say()
+    if write_baseline is not None:
+        _write_baseline(report, write_baseline)
+    accepted = healthy or exit_zero or write_baseline is not None
+    click.get_current_context().exit(CLEAN if accepted else FINDINGS)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the options ask for, beside the rules."""
+
+    known: "Baseline | None"
+    train: bool
+    fix: bool
+    diff: bool
+    output: Path | None
+    style: str
+    output_file: Path | None
+    statistics: bool
+
+
+def _check_one(one: Chosen, seed: int, rules: dict[str, Any], wanted: _Wanted) -> "Report":
+    """Load one TARGET, check it and print what is asked for."""
     with output_is_ours():
         import gainstage as gs
         from gainstage.check import config, only_new
 
-        rules: dict[str, Any] = {"select": _codes(select, "--select"), "ignore": _codes(ignore, "--ignore")}
-        subject = load(target, inputs, seed)
-        file = module_file(target)
-        rules["config"] = config.find(file.parent if file else Path.cwd())
-        given: dict[str, Any] = {"target": subject.target, "loss": subject.loss, "train": train}
+        subject = load(one.target, one.inputs, seed)
+        file = module_file(one.target)
+        settings = config.find(file.parent if file else Path.cwd())
+        given: dict[str, Any] = {"target": subject.target, "loss": subject.loss, "train": wanted.train}
         given |= {"optimizer": subject.optimizer, "train_step": subject.train_step}
 
         def run() -> "Report":
-            report = gs.check(subject.model, subject.example, seed=seed, **given, **rules)
-            return report if known is None else only_new(report, known)
+            report = gs.check(subject.model, subject.example, seed=seed, config=settings, **given, **rules)
+            return report if wanted.known is None else only_new(report, wanted.known)
 
         report = run()
         laws = laws_of(report)
-        changes = difference(subject.model, laws) if diff else ""
+        changes = difference(subject.model, laws) if wanted.diff else ""
         found = len(report.findings)
-        if fix and laws and output is not None and report.plan is not None:
+        if wanted.fix and laws and wanted.output is not None and report.plan is not None:
             repair(subject.model, report.plan, laws, seed)
             report = run()
-            write_weights(output, subject.model)
-        details = details_for("text" if diff or statistics else style, report, subject, target)
-    if diff:
+            write_weights(wanted.output, subject.model)
+        style = "text" if wanted.diff or wanted.statistics else wanted.style
+        details = details_for(style, report, subject, one.target)
+    if wanted.diff:
         say(changes or "No finding has a fix that changes the plan.")
     else:
         verbose = click.get_current_context().meta.get(VERBOSE, False)
-        show(report, style, details, verbose=verbose, statistics=statistics, file=output_file)
-    if fix:
-        note(_what_fix_did(len(laws), found, len(report.findings), output))
-    if write_baseline is not None:
-        _write_baseline(report, write_baseline)
-    accepted = report.ok or exit_zero or write_baseline is not None
-    click.get_current_context().exit(CLEAN if accepted else FINDINGS)
+        show(report, wanted.style, details, verbose=verbose, statistics=wanted.statistics, file=wanted.output_file)
+    if wanted.fix:
+        note(_what_fix_did(len(laws), found, len(report.findings), wanted.output))
+    return report
 
 
 def _what_fix_did(changed: int, before: int, after: int, output: Path | None) -> str:
