@@ -1,11 +1,15 @@
 """The grammar of --input."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from gainstage.cli._errors import CannotRun
 from gainstage.cli._inputs import Shape, example_from, parse
+from gainstage.cli._objective import LOSSES, with_objective
+from gainstage.cli._target import load
 
 MODEL = nn.Linear(2, 2)
 
@@ -80,3 +84,21 @@ def test_drawing_leaves_the_global_generator_alone() -> None:
 def test_inputs_that_cannot_be_are_refused(texts: list[str], says: str) -> None:
     with pytest.raises(CannotRun, match=says):
         example_from(texts, MODEL, 0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_by_name_has_a_target_that_it_takes(room: Path, loss: str) -> None:
+    subject = with_objective(load("nets.py:with_example", [], seed=0), loss, None, seed=0)
+    output = subject.model(subject.example)
+    if loss == "binary_cross_entropy":
+        output = output.sigmoid()
+    assert subject.loss(output, subject.target).isfinite()
+
+
+def test_labels_are_below_the_number_of_classes_and_an_unknown_loss_is_told(room: Path) -> None:
+    bare = load("nets.py:with_example", [], seed=0)
+    assert set(with_objective(bare, "cross_entropy", 2, seed=0).target.tolist()) == {0, 1}
+    assert set(with_objective(bare, "cross_entropy", None, seed=0).target.tolist()) == {0, 1, 2}
+    for loss, classes, said in [("cross_entrpy", None, "Did you mean 'cross_entropy'"), (None, 3, "add --loss")]:
+        with pytest.raises(CannotRun, match=said):
+            with_objective(bare, loss, classes, seed=0)

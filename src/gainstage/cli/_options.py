@@ -69,3 +69,11 @@ def _with(argument: Callable[[Verb], Verb], verb: Verb) -> Verb:
     for decorate in (verbose, seed, inputs, argument):
         verb = decorate(verb)
     return verb
+
+
+def with_loss(verb: Verb) -> Verb:
+    """Add `--loss` and `--classes`; the verb gets `loss` and `classes`."""
+    verb = click.option("--classes", type=click.IntRange(2), metavar="N", help="Labels are drawn below N.")(verb)
+    return click.option(
+        "--loss", metavar="NAME", help="A loss of torch.nn.functional, with a target drawn for it: cross_entropy."
+    )(verb)

@@ -10,7 +10,8 @@ import click
 from gainstage.cli._errors import CLEAN, FINDINGS, VERBOSE, CannotRun, did_you_mean
 from gainstage.cli._files import read_text, write_text, write_weights
 from gainstage.cli._fixes import difference, laws_of, repair
-from gainstage.cli._options import FORMATS, output_format, with_targets
+from gainstage.cli._objective import with_objective
+from gainstage.cli._options import FORMATS, output_format, with_loss, with_targets
 from gainstage.cli._places import module_file
 from gainstage.cli._report import can_write, details_for, show
 from gainstage.cli._target import load
@@ -25,6 +26,7 @@ _FILE = click.Path(path_type=Path)
 
 @click.command()
 @with_targets
+@with_loss
 @click.option("--select", multiple=True, metavar="CODES", help="Only these rules: codes or their beginnings, a,b,c.")
 @click.option("--ignore", multiple=True, metavar="CODES", help="Not these rules.")
 @click.option("--train", is_flag=True, help="Also train the model for some seconds, and undo it.")
@@ -41,6 +43,8 @@ def check(
     targets: tuple[str, ...],
     inputs: tuple[str, ...],
     seed: int,
+    loss: str | None,
+    classes: int | None,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     train: bool,
@@ -79,7 +83,7 @@ def check(
     for one in every:
         if len(every) > 1 and style == "text":
             say(f"== {one.name}")
-        wanted = _Wanted(known, train, fix, diff, output, style, output_file, statistics)
+        wanted = _Wanted(known, loss, classes, train, fix, diff, output, style, output_file, statistics)
         report = _check_one(one, seed, rules, wanted)
         healthy = healthy and report.ok
         if len(every) > 1 and style == "text":
@@ -95,6 +99,8 @@ class _Wanted:
     """What the options ask for, beside the rules."""
 
     known: "Baseline | None"
+    loss: str | None
+    classes: int | None
     train: bool
     fix: bool
     diff: bool
@@ -110,7 +116,7 @@ def _check_one(one: Chosen, seed: int, rules: dict[str, Any], wanted: _Wanted) -
         import gainstage as gs
         from gainstage.check import config, only_new
 
-        subject = load(one.target, one.inputs, seed)
+        subject = with_objective(load(one.target, one.inputs, seed), wanted.loss, wanted.classes, seed)
         file = module_file(one.target)
         settings = config.find(file.parent if file else Path.cwd())
         given: dict[str, Any] = {"target": subject.target, "loss": subject.loss, "train": wanted.train}

@@ -7,7 +7,8 @@ import click
 
 from gainstage.cli._errors import CannotRun
 from gainstage.cli._files import write_whole
-from gainstage.cli._options import with_target
+from gainstage.cli._objective import with_objective
+from gainstage.cli._options import with_loss, with_target
 from gainstage.cli._target import load
 from gainstage.cli._terminal import output_is_ours, say, width
 
@@ -17,9 +18,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @with_target
+@with_loss
 @click.option("--no-backward", is_flag=True, help="Only the forward pass.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Also draw it (needs matplotlib).")
-def trace(target: str, inputs: tuple[str, ...], seed: int, no_backward: bool, plot: Path | None) -> None:
+def trace(
+    target: str,
+    inputs: tuple[str, ...],
+    seed: int,
+    loss: str | None,
+    classes: int | None,
+    no_backward: bool,
+    plot: Path | None,
+) -> None:
     """Run TARGET once and show the signal, one row a layer.
 
     Forward and backward: how large the signal is at each operation, how much of
@@ -29,7 +39,7 @@ def trace(target: str, inputs: tuple[str, ...], seed: int, no_backward: bool, pl
     if plot is not None:
         _can_plot(plot)
     with output_is_ours():
-        subject = load(target, inputs, seed)
+        subject = with_objective(load(target, inputs, seed), loss, classes, seed)
         import gainstage as gs
 
         tape = gs.record(
