@@ -88,7 +88,8 @@ def test_equal_numbers_of_other_types_are_no_factor_and_true_is_no_number() -> N
 def test_an_option_with_the_name_of_a_field_keeps_its_own() -> None:
     arms = [Arm(model=net, options={"width": 8, "seed": 1}), Arm(model=net, options={"width": 16, "seed": 2})]
     found = results(arms)
-    assert found.factors == {"options.width": (8, 16), "options.seed": (1, 2)}
+    assert found.factors == {"width": (8, 16), "options.seed": (1, 2)}  # of a run there is a seed already
+    assert results([*arms, Arm()]).factors["options.width"] == (8, 16, "default")
     assert found.labels == ("width 8 seed 1", "width 16 seed 2")
     assert [row["seed"] for row in found.rows()] == [*SEEDS, *SEEDS]
 

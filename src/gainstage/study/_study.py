@@ -1,19 +1,22 @@
 """A study: arms times seeds, on one data set, with the learning rate of each arm tuned."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from gainstage._visible import shown
 from gainstage.study._arm import ARMS, Arm, check_count, is_finite
 from gainstage.study._data import Data, load
+from gainstage.study._engine import run, tasks
 from gainstage.study._errors import StudyError
 from gainstage.study._init_text import init_of
 from gainstage.study._measured import ArmResult
+from gainstage.study._own import OwnTask, Train, arm_of, run_own
 from gainstage.study._results import Results
 from gainstage.study._store import Store
 from gainstage.study._trial import Trial
@@ -46,6 +49,13 @@ class Study:
         split_seed: decides which samples are for training, validation and test; a whole number from 0 on.
         margin: the smallest difference in score that matters to you.
         device: `"cpu"`, `"cuda"` or one of them, `"cuda:1"`.
+        train: your own training instead of ours: `train(arm, seed)` returns a score, higher is better, or the scores
+            of a learning curve, the last one at its end. Arms are then dicts, whose `lr` may be `"tuned"` by `rates`;
+            `data`, `steps` and `looks` are not used. It must give the same score for the same arm and seed, and it
+            should draw its batches by the seed alone, so that differences are paired. Trials are kept by the hash of
+            its file.
+        score: what `train` returns, in a word.
+        guess: with `train`, the score of a model that has learned nothing: a run that returns NaN counts with it.
 
     Raises:
         StudyError: there are no arms, two of them are equal, or a number is out of its range.
@@ -59,7 +69,7 @@ class Study:
         True
     """
 
-    arms: Sequence[Arm]
+    arms: Sequence[Arm | Mapping[str, Any]]
     data: Any = "digits"
     seeds: int | Sequence[int] = 5
     steps: int = 300
@@ -69,14 +79,18 @@ class Study:
     split_seed: int = 0
     margin: float = 0.01
     device: str = "cpu"
+    train: Train | None = None
+    score: str = "score"
+    guess: float = -inf
 
     def __post_init__(self) -> None:
         if not self.arms:
             raise StudyError("a study needs at least one arm: arms=gs.grid(init=['auto', 'torch']).")
         if len(self.arms) > ARMS:
             raise StudyError(f"a study has at most {ARMS:,} arms; got {len(self.arms):,}.")
+        self._check_kind()
         told: dict[str, int] = {}
-        for i, arm in enumerate(self.arms):
+        for i, arm in enumerate(self.own_arms):
             if isinstance(arm.init, str):
                 init_of(arm.init)
             first = told.setdefault(repr(arm.key()), i)
@@ -95,6 +109,23 @@ class Study:
             raise StudyError(f"margin is {shown(self.margin)}: expected a score difference from 0 on, such as 0.01.")
         if not (isinstance(self.device, str) and DEVICE.fullmatch(self.device)):
             raise StudyError(f"device is {shown(self.device)}: expected 'cpu', 'cuda' or 'cuda:1'.")
+
+    def _check_kind(self) -> None:
+        """Arms are dicts where the training is the user's, and `Arm`s where it is ours."""
+        if self.train is not None and not callable(self.train):
+            raise StudyError(f"train is {shown(self.train)}: expected a function, train(arm, seed) -> score.")
+        wrong = [arm for arm in self.arms if isinstance(arm, Mapping) != (self.train is not None)]
+        if wrong and self.train is None:
+            raise StudyError(
+                f"an arm is {shown(wrong[0])}: expected gs.Arm(...), or Study(train=...) for arms of dicts."
+            )
+        if wrong:
+            raise StudyError(f"an arm is {shown(wrong[0])}: with train= every arm is a dict, such as {{'width': 64}}.")
+
+    @property
+    def own_arms(self) -> tuple[Arm, ...]:
+        """The arms; a dict of `train` as the arm that stands for it."""
+        return tuple(arm if isinstance(arm, Arm) else arm_of(arm, cast("Train", self.train)) for arm in self.arms)
 
     def _check_seeds(self) -> None:
         seeds = self.seed_list
@@ -141,30 +172,43 @@ class Study:
             StudyError: an arm cannot be built or trained, the data do not fit, or the store cannot be used. What was
                 completed stays in the store.
         """
-        data = load(self.data, seed=self.split_seed)
+        data = None if self.train is not None else load(self.data, seed=self.split_seed)
+        fingerprint = "" if data is None else data.fingerprint
+        arms = self.own_arms
         with ExitStack() as opened:
             if not isinstance(store, Store):
                 store = opened.enter_context(Store(store))
-            work = Work(data, store, executor, on_done, opened)
+            work = Work(*self._done_by(data), store, executor, on_done, opened)
             tuned = tune(
-                self.arms,
-                lambda arm, seed: self._trial(arm, seed, data),
+                arms,
+                lambda arm, seed: self._trial(arm, seed, fingerprint),
                 lambda trials: work.carry_out("tuning", trials),
                 seeds=range(TUNING, TUNING + self.tuning_seeds),
                 rates=self.rates,
             )
-            chosen = [replace(arm, lr=found.lr) for arm, found in zip(self.arms, tuned, strict=True)]
-            trials = [self._trial(arm, seed, data) for arm in chosen for seed in self.seed_list]
+            chosen = [replace(arm, lr=found.lr) for arm, found in zip(arms, tuned, strict=True)]
+            trials = [self._trial(arm, seed, fingerprint) for arm in chosen for seed in self.seed_list]
             outcomes = work.carry_out("trials", trials)
         n = len(self.seed_list)
         made = tuple(
             ArmResult(arm, found.lr, found.tried, found.at_edge, tuple(outcomes[i * n : (i + 1) * n]))
-            for i, (arm, found) in enumerate(zip(self.arms, tuned, strict=True))
+            for i, (arm, found) in enumerate(zip(arms, tuned, strict=True))
         )
+        if data is None:
+            return Results("a training of your own", self.score, self.guess, 0, self.margin, self.seed_list, made)
         resolution = 1 / len(data.test.x) if data.classes else 0.0
         return Results(
             data.name, data.score_name, data.guess, self.steps, self.margin, self.seed_list, made, resolution
         )
 
-    def _trial(self, arm: Arm, seed: int, data: Data) -> Trial:
-        return Trial(arm, seed, self.steps, self.looks, data.fingerprint, self.device)
+    def _done_by(self, data: Data | None) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """What makes tasks of trials, and what carries out a task."""
+        if data is None:
+            train, guess = cast("Train", self.train), self.guess
+            return (lambda trials: [OwnTask((trial,), train, guess) for trial in trials]), run_own
+        tried: dict[str, tuple[int, bool]] = {}
+        return (lambda trials: tasks(trials, data, tried)), run
+
+    def _trial(self, arm: Arm, seed: int, fingerprint: str) -> Trial:
+        steps, looks = (self.steps, self.looks) if self.train is None else (0, 0)
+        return Trial(arm, seed, steps, looks, fingerprint, self.device)

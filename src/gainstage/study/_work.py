@@ -4,13 +4,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
-from gainstage.study._data import Data
-from gainstage.study._engine import Task, run, tasks
+from gainstage.study._engine import Task
 from gainstage.study._errors import StudyError
+from gainstage.study._own import OwnTask
 from gainstage.study._pool import Pool
 from gainstage.study._store import Store
 from gainstage.study._trial import Outcome, Trial
+
+AnyTask = Task | OwnTask
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,11 @@ class Progress:
 
 
 class Work:
-    """A study's data, store and executor.
+    """A study's tasks, store and executor.
 
     Args:
-        data: of all trials.
+        share: makes tasks of trials.
+        run: carries out a task, in whatever process it is.
         store: where outcomes are kept.
         executor: None for a process on each core, started when there is something to do.
         on_done: functions that are told the `Progress`.
@@ -43,14 +47,15 @@ class Work:
 
     def __init__(
         self,
-        data: Data,
+        share: Callable[[Sequence[Trial]], Sequence[AnyTask]],
+        run: Callable[[Any], tuple[Outcome, ...]],
         store: Store,
         executor: Executor | None,
         on_done: Sequence[Callable[[Progress], object]],
         opened: ExitStack,
     ) -> None:
-        self._data, self._store, self._executor, self._on_done, self._opened = data, store, executor, on_done, opened
-        self._tried: dict[str, tuple[int, bool]] = {}
+        self._share, self._run, self._store, self._executor = share, run, store, executor
+        self._on_done, self._opened = on_done, opened
 
     def carry_out(self, stage: str, trials: Sequence[Trial]) -> list[Outcome]:
         """The outcome of each trial, from the store or by training.
@@ -65,7 +70,7 @@ class Work:
         known = self._store.known(keys)
         had = len(known)
 
-        def keep(task: Task, outcomes: Sequence[Outcome]) -> None:
+        def keep(task: AnyTask, outcomes: Sequence[Outcome]) -> None:
             self._store.keep(zip(task.trials, outcomes, strict=True))
             for trial, outcome in zip(task.trials, outcomes, strict=True):
                 known.setdefault(trial.key, outcome)
@@ -73,14 +78,14 @@ class Work:
 
         self._tell(Progress(stage, had, len(trials), had))
         if had < len(keys):
-            shared = tasks(trials, self._data, self._tried)
+            shared = self._share(trials)
             self._do([task for task in shared if any(trial.key not in known for trial in task.trials)], keep)
         return [known[key] for key in keys]
 
-    def _do(self, wanted: Sequence[Task], keep: Callable[[Task, Sequence[Outcome]], None]) -> None:
+    def _do(self, wanted: Sequence[AnyTask], keep: Callable[[AnyTask, Sequence[Outcome]], None]) -> None:
         if self._executor is None:
             self._executor = self._opened.enter_context(Pool())
-        running: dict[Future[tuple[Outcome, ...]], Task] = {}
+        running: dict[Future[tuple[Outcome, ...]], AnyTask] = {}
 
         def collect(timeout: float | None) -> None:
             for future in wait(running, timeout, FIRST_COMPLETED).done:
@@ -88,7 +93,7 @@ class Work:
 
         try:
             for task in wanted:
-                running[self._executor.submit(run, task)] = task
+                running[self._executor.submit(self._run, task)] = task
                 collect(timeout=0)
             while running:
                 collect(timeout=None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import cycle
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from gainstage.study._arm import nearest
@@ -153,7 +154,7 @@ def heatmap(
     ax = _axes(ax, *size_of(results, rows=rows, columns=columns))
     means = {place: results.summary(i).mean for place, i in cells.items()}
     shown = [[means.get((r, c), float("nan")) for c in range(len(column_labels))] for r in range(len(row_labels))]
-    low, high = min([results.guess, *means.values()]), max(means.values())
+    low, high = min([*_finite(results.guess), *means.values()]), max(means.values())
     ax.pcolormesh(shown, cmap="cividis", vmin=low, vmax=max(high, low + 1e-9), edgecolors="none")
     for (r, c), mean in means.items():
         light = (mean - low) / max(high - low, 1e-9) > 0.467  # where black and white have equal contrast to it
@@ -239,7 +240,13 @@ def _shown(text: str) -> str:
 
 
 def _guess(line: Callable[..., Any], results: Measured) -> None:
-    line(results.guess, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, label="guessing")
+    for guess in _finite(results.guess):
+        line(guess, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, label="guessing")
+
+
+def _finite(guess: float) -> list[float]:
+    """The score of guessing, where there is one."""
+    return [guess] if isfinite(guess) else []
 
 
 def _styles(n: int) -> list[dict[str, Any]]:

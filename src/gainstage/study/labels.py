@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from gainstage.init import Law
-from gainstage.study._arm import Arm
+from gainstage.study._arm import SHAPE, Arm
 
 OWN = ("name", "options")  # no factors by themselves
 COLUMNS = ("arm", "seed", "test", "validation", "loss", "area", "failed", "seconds", "engine")  # of `Results.rows`
@@ -22,7 +22,7 @@ def settings(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:
     """For each arm, its level of every factor: of all fields in which the arms differ.
 
     An option of a model of one's own is a factor by its own name, or as `options.depth` where `depth` is a field of
-    every arm; its level is `"default"` for arms that do not set it.
+    other arms; its level is `"default"` for arms that do not set it.
 
     Example:
         >>> from gainstage.study._arm import grid
@@ -136,7 +136,9 @@ def shared_words(each: Sequence[dict[str, Any]]) -> set[str]:
 
 def _option_names(arms: Sequence[Arm]) -> dict[str, str]:
     """For each option of any arm, what it is called as a factor."""
-    return {name: f"options.{name}" if name in TAKEN else name for arm in arms for name in arm.options}
+    own = all(callable(arm.model) for arm in arms)  # for which the fields of built-in families say nothing
+    taken = TAKEN.difference(SHAPE if own else ())
+    return {name: f"options.{name}" if name in taken else name for arm in arms for name in arm.options}
 
 
 def _flat(values: Mapping[str, Any], option_names: Mapping[str, str]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ def method(results: "Results", details: StudyDetails) -> tuple[str, ...]:
 
 
 def _data(results: "Results") -> str:
+    if not results.steps:
+        return f"What is reported is the {results.score} that a function of the user returned for an arm and a seed."
     return (
         f"Data: {results.data}, split into a training, a validation and a test part that are the same for all arms. "
         "Inputs are standardized with numbers of the training part. What is reported is the "
@@ -47,6 +49,8 @@ def _runs(results: "Results") -> str:
         f"Every arm was trained for {results.steps:,} steps with the seeds {listed}. A seed means the same batches in "
     )
     said += "the same order for all arms, so that differences are taken seed by seed."
+    if not results.steps:
+        said = f"Every arm was run with the seeds {listed}, and differences are taken seed by seed."
     return said + (
         f" {failures} runs failed; they count with the score of guessing, {score(results.guess)}." if failures else ""
     )

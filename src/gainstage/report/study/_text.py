@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
+from math import isfinite
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -104,9 +105,11 @@ def _heading(results: "Results", details: StudyDetails) -> str:
 
 def _about(results: "Results") -> str:
     seeds = len(results.seeds)
-    said = f"{results.score.capitalize()} on the test part after {results.steps:,} steps"
+    where = f" on the test part after {results.steps:,} steps" if results.steps else ", as your function returned it"
+    said = f"{results.score.capitalize()}{where}"
     said += f", mean ± half of its 95 % interval over {seeds} seeds. " if seeds > 1 else ", one seed: no interval. "
-    return said + f"Guessing scores {score(results.guess)}; a difference below {score(results.margin)} does not matter."
+    guess = f"Guessing scores {score(results.guess)}; a" if isfinite(results.guess) else "A"
+    return said + f"{guess} difference below {score(results.margin)} does not matter."
 
 
 def _one_by_one(page: Page, results: "Results", block: Block, width: int, marks: _Marks) -> None:
