@@ -1,5 +1,8 @@
 """A study written as TOML."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +10,9 @@ from torch import nn
 
 from gainstage.errors import GainstageError
 from gainstage.study._arm import Arm, grid
+from gainstage.study._data import load
 from gainstage.study._errors import StudyError
+from gainstage.study._executors import Serial
 from gainstage.study._toml import study_of
 
 FULL = """
@@ -119,7 +124,7 @@ def test_a_factory_that_fails_is_told_with_its_place() -> None:
         ("seeds = " + "9" * 5000, "is not TOML"),
         ("seeds = 0x" + "f" * 5000 + "\n[grid]\ndepth = 1", "seeds is a number of 6021 digits: expected"),
         (".".join("a" * 5000) + " = 1", "is not TOML"),
-        ("data = 3\n[grid]\ndepth = 1", "data is 3: expected the name of a data set"),
+        ("data = 3\n[grid]\ndepth = 1", "data is 3: expected a data set's name"),
         ("arms = 3", "arms is 3: expected tables, [[arms]]"),
         ("arms = [3]", "expected tables, [[arms]]"),
         ("grid = 3", "grid is 3: expected a table, [grid]"),
@@ -168,3 +173,36 @@ def test_any_toml_is_a_study_or_a_study_error(tables: dict[str, object]) -> None
         found = str(error)
     assert isinstance(found, str) == (not hasattr(found, "arms"))
     assert found
+
+
+def test_data_from_files_beside_it_and_a_training_of_ones_own(tmp_path: Path) -> None:
+    rows = "\n".join(f"{i / 10},{i % 3},{'ab'[i % 2]}" for i in range(40))
+    (tmp_path / "words.csv").write_text(f"width,height,label\n{rows}\n")
+    np.savez(tmp_path / "arrays.npz", x=np.random.default_rng(0).normal(size=(40, 3)), y=np.arange(40.0) / 7)
+    base = '[[arms]]\ninit = "he_normal"\nlr = 0.1\n'
+    for data, classes, shape in [("words.csv", 2, (2,)), ("arrays.npz", 0, (3,))]:
+        study = study_of(f'data = "{data}"\n{base}', file=str(tmp_path / "study.toml"))
+        found = load(study.data)
+        assert (found.classes, found.shape) == (classes, shape)
+    own = study_of(
+        'train = "net.py:train"\nscore = "reward"\nguess = 0.5\n[[arms]]\nwidth = 3\n[[arms]]\nwidth = 4\n',
+        factory=lambda target: lambda arm, seed: float(arm["width"]),
+    )
+    assert [each.scores for each in own.run(executor=Serial()).arms] == [(3.0,) * 5, (4.0,) * 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1,2\n3,x,4", "line 2: got '3 cells'"),
+        ("", "expected rows"),
+        ("1,2,a\n1,z,b", "line 2: got 'z'"),
+        (None, "no file"),
+    ],
+)
+def test_a_table_that_is_none_is_told_with_its_line(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "d.csv").write_text(text)
+    with pytest.raises(StudyError, match=said) as caught:
+        study_of('data = "d.csv"\n[grid]\ndepth = [1]', file=str(tmp_path / "s.toml"))
+    assert "s.toml, line 1" in str(caught.value)

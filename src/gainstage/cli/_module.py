@@ -70,8 +70,11 @@ def _import_file(path: Path) -> ModuleType:
         if Path(str(module.__file__)).resolve() == path.resolve():  # and not one of that name that is installed
             return module
     _importable(path.resolve().parent)
+    known = sys.modules.get(path.stem)
+    if known is not None and getattr(known, "__file__", None) == str(path.resolve()):
+        return known  # twice in one run is one module, which other processes find by its name
     name = path.stem if path.stem not in sys.modules else f"_gainstage_target_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None  # holds for every file that ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from gainstage._foreign import toml_of
@@ -10,6 +11,7 @@ from gainstage._visible import shown, visible
 from gainstage.errors import GainstageError
 from gainstage.study._arm import Arm, Factory, grid, nearest
 from gainstage.study._errors import StudyError
+from gainstage.study._files import read
 from gainstage.study._init_text import init_of
 from gainstage.study._study import Study
 
@@ -24,7 +26,9 @@ KINDS: dict[str, tuple[Check, str]] = {
         (lambda value: isinstance(value, str) and len(value) <= LONGEST, f"a text of at most {LONGEST} characters"),
     ),
     **dict.fromkeys(("steps", "looks", "tuning_seeds", "split_seed"), (lambda value: _whole(value), "a whole number")),
-    "data": (lambda value: isinstance(value, str), "the name of a data set"),
+    "data": (lambda value: isinstance(value, str), "a data set's name, file.csv, file.npz or module:function"),
+    **dict.fromkeys(("train", "score"), (lambda value: isinstance(value, str), "a text")),
+    "guess": (lambda value: _number(value), "a number"),
     "seeds": (lambda value: _whole(value) or _all(value, _whole), "how many, or a list of whole numbers"),
     "rates": (lambda value: _all(value, _number), "a list of numbers"),
     "margin": (lambda value: _number(value), "a number"),
@@ -42,7 +46,8 @@ def study_of(text: str, *, file: str = "study.toml", factory: Callable[[str], Fa
     Args:
         text: keys of `Study` at the top; `[grid]` with fields of `Arm`, a list for every value that is to be combined
             with all others; `[[arms]]` with fields of `Arm` for single arms. With both, the grid goes first. `"none"`
-            stands for None.
+            stands for None. `data` may be a `.csv` or `.npz` beside the file, or `"net.py:function"` that returns
+            them; with `train = "net.py:function"`, a training of one's own, `[[arms]]` are its settings.
         file: its name, for messages.
         factory: turns a model that is no family, `"net.py:build"`, into the function; without it, it is refused.
 
@@ -61,7 +66,14 @@ def study_of(text: str, *, file: str = "study.toml", factory: Callable[[str], Fa
     told = toml_of(text, file, error=StudyError)
     at = _Places(file, text)
     _check_keys(told, TOP, at, "")
+    for key in ("data", "train"):
+        if key in told:
+            told[key] = _given(key, told[key], at, Path(file).parent, factory)
     alone = told.pop("arms", [])
+    if "train" in told:
+        if "grid" in told:
+            raise StudyError(f"{at('grid', '')}: with train= every arm is a table [[arms]] of its settings.")
+        return Study(arms=alone, **told)
     arms = _grid(told.pop("grid"), at, factory) if "grid" in told else ()
     arms += tuple(_arm(table, at, f"arms[{i}]", factory) for i, table in enumerate(alone))
     if not arms:
@@ -70,6 +82,23 @@ def study_of(text: str, *, file: str = "study.toml", factory: Callable[[str], Fa
         return Study(arms=arms, **told)
     except StudyError as error:
         raise StudyError(f"{at.of_message('', str(error))}: {error}") from None
+
+
+def _given(key: str, value: str, at: "_Places", folder: Path, factory: Callable[[str], Factory] | None) -> Any:
+    """Data from a file or a function, or a training; a name stays a name."""
+    try:
+        if key == "data" and value.endswith((".csv", ".npz")):
+            return read(folder / value)
+        if ":" not in value:
+            if key == "data":
+                return value
+            raise StudyError(f"train is {shown(value)}: expected a function, such as net.py:train.")
+        if factory is None:
+            raise StudyError(f"{key} is {shown(value)}: only gainstage compare takes functions from files.")
+        found: Any = factory(value)
+        return found() if key == "data" else found
+    except GainstageError as error:
+        raise StudyError(f"{at('', key)}: {error}") from error
 
 
 class _Places:
