@@ -21,7 +21,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd.functional import jacobian
+from torch.export import Dim, export
 from torch.func import functional_call
+from torch.fx import symbolic_trace
 
 Shape = tuple[int, ...]
 
@@ -339,6 +342,77 @@ def evaluation(case: Case) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in layer.state_dict().items())
 
 
+class _One(nn.Module):
+    """A model around the layer."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.layer(x)
+
+
+class _Two(_One):
+    def forward(self, x: Tensor, further: Tensor) -> Tensor:
+        return 2 * self.layer(x, further)
+
+
+def traces(case: Case) -> None:
+    """`torch.fx` records the layer, alone and inside a model; the graph goes on to follow `train()` and `eval()`."""
+    for training in (True, False):
+        for around in (lambda layer: layer, _Two if case.further else _One):
+            model, inputs = around(case.layer(training=training)), case.inputs()
+            twin, traced = copy.deepcopy(model), symbolic_trace(model)
+            traced.graph.lint()
+            for mode in (training, not training):
+                assert torch.equal(run(traced.train(mode), inputs), run(twin.train(mode), inputs))
+
+
+def exports(case: Case) -> None:
+    """`torch.export` in evaluation, for batches of any size."""
+    layer, inputs = case.layer(training=False), [tensor.detach() for tensor in case.inputs()]
+    batch = Dim("batch")
+    exported = export(layer, tuple(inputs), dynamic_shapes=[{0: batch} for _ in inputs]).module()
+    for more in (inputs, [torch.cat([tensor, tensor + 1, tensor]) for tensor in inputs]):
+        close(exported(*more), layer(*more), rtol=1e-5, atol=1e-5)
+
+
+def transforms(case: Case) -> None:
+    """`vmap` over a stack of inputs, a vectorized Jacobian and a batch of gradients are those of one at a time."""
+    layer = case.layer(training=False, dtype=torch.float64)
+    inputs = case.inputs(dtype=torch.float64)
+    stack = [torch.stack([tensor.detach(), tensor.detach() - 1]) for tensor in inputs]
+    for mine, one in zip(torch.func.vmap(layer)(*stack), zip(*stack, strict=True), strict=True):
+        close(mine, layer(*one), rtol=1e-9, atol=1e-9)
+    for training in (True, False):
+        layer = case.layer(training=training, dtype=torch.float64)
+
+        def function(*tensors: Tensor, layer: nn.Module = layer) -> Tensor:
+            return run(copy.deepcopy(layer), tensors)
+
+        plain, vectorized = (jacobian(function, tuple(inputs), vectorize=whole) for whole in (False, True))
+        for mine, theirs in zip(vectorized, plain, strict=True):
+            close(mine, theirs, rtol=1e-9, atol=1e-9)
+
+
+def empty(case: Case) -> None:
+    """A batch of nothing gives a batch of nothing, gradients of 0, and leaves the statistics alone."""
+    for training in (True, False):
+        layer = case.layer(training=training)
+        inputs = [tensor.detach()[:0].requires_grad_() for tensor in case.inputs()]
+        before = copy.deepcopy(layer.state_dict())
+        output = run(layer, inputs)
+        assert output.shape == (0, *run(case.layer(training=False), case.inputs()).shape[1:])
+        assert all(
+            torch.equal(tensor, before[name])
+            for name, tensor in layer.state_dict().items()
+            if tensor.is_floating_point()
+        )
+        if output.requires_grad:
+            assert all(not gradient.any() for gradient in gradients(output, layer, inputs))
+
+
 CHECKS: tuple[Callable[[Case], None], ...] = (
     reference,
     layouts,
@@ -353,6 +427,10 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     compiles,
     meta,
     evaluation,
+    traces,
+    exports,
+    transforms,
+    empty,
 )
 APPLIES: dict[Callable[[Case], None], Callable[[Case], bool]] = {
     reference: lambda case: case.reference is not None,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _LazyNormBase
 
-from gainstage.nn._errors import LayerError
+from gainstage.nn._errors import LayerError, LayerTypeError
 from gainstage.nn._frozen import FrozenBatchNorm
 from gainstage.nn.norm._dyt import DyT
 from gainstage.nn.norm._ghost import GhostBatchNorm
@@ -85,7 +85,7 @@ def _built(layer: nn.Module, where: str, build: Build, settings: dict[str, Any])
     try:
         new = build(layer, where, **settings)
     except TypeError as error:
-        raise LayerError(f"the settings {', '.join(settings) or '(none)'} do not fit: {error}") from error
+        raise LayerTypeError(f"the settings {', '.join(settings) or '(none)'} do not fit: {error}") from error
     for name in ("weight", "bias"):
         if name in new._parameters and (getattr(layer, name, None) is not None or not isinstance(new, DyT)):
             new._parameters[name] = getattr(layer, name)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import check_channels
 
 
-class FrozenBatchNorm(nn.Module):
+class FrozenBatchNorm(Leaf, nn.Module):
     r"""Batch normalization by given statistics, in training as in evaluation.
 
     $$ y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}\,\gamma + \beta $$

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gainstage.nn._errors import LayerError
-from gainstage.nn.drop._mask import Drop, drop, drop_mask, laid_out_like, rate
+from gainstage.nn._layout import laid_out_like
+from gainstage.nn.drop._mask import Drop, drop, drop_mask, rate
 from gainstage.nn.drop._spatial import check_layout
 
 _POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}

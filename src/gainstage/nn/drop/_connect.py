@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.utils.parametrize import is_parametrized
 
-from gainstage.nn._errors import LayerError
-from gainstage.nn.drop._mask import Drop, drop, drop_mask, laid_out_like, rate
+from gainstage.nn._errors import LayerError, LayerTypeError
+from gainstage.nn._layout import laid_out_like
+from gainstage.nn.drop._mask import Drop, drop, drop_mask, rate
 
 Activation = Callable[[Tensor], Tensor]
 _POINTS = tuple(zip(*(part.tolist() for part in np.polynomial.hermite_e.hermegauss(32)), strict=True))
@@ -45,6 +46,7 @@ def drop_connect(
     """
     rate(p)
     weights = _weights(layer)
+    per_sample = per_sample and x.shape[0] > 0
     lead = (x.shape[0],) if per_sample else ()
     drawn = {
         name: drop(value, drop_mask(value, (*lead, *value.shape), p, generator), p) for name, value in weights.items()
@@ -178,7 +180,7 @@ def _call(layer: nn.Module, values: dict[str, Tensor], x: Tensor) -> Tensor:
 def _weights(layer: nn.Module) -> dict[str, Tensor]:
     """The weight and the bias of a layer that is linear in them."""
     if not isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-        raise LayerError(
+        raise LayerTypeError(
             f"DropConnect was given {type(layer).__name__}; expected nn.Linear or nn.Conv1d, nn.Conv2d, nn.Conv3d. "
             "Wrap such a layer inside it, not the block around it."
         )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from gainstage.nn._errors import LayerError
+from gainstage.nn._errors import LayerInputError
 from gainstage.nn.drop._mask import Drop, drop, drop_mask, rate
 
 
@@ -45,7 +45,7 @@ def locked_dropout(
     rate(p)
     if x.dim() not in (2, 3):
         order = "[n, time, features]" if batch_first else "[time, n, features]"
-        raise LayerError(f"locked dropout was given shape {tuple(x.shape)}; expected {order} or [time, features].")
+        raise LayerInputError(f"locked dropout was given shape {tuple(x.shape)}; expected {order} or [time, features].")
     if not training or p == 0:
         return x
     time = 1 if batch_first and x.dim() == 3 else 0

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gainstage.nn._errors import LayerError
+from gainstage.nn._errors import LayerError, LayerInputError, LayerTypeError
+from gainstage.nn._leaf import Leaf
 
 
 def rate(p: float, name: str = "p") -> float:
     """`p`, if it is a probability."""
-    if not isinstance(p, (int, float)) or not 0 <= p <= 1:
-        hint = f" For {p:g} percent write {name}={p / 100:g}." if isinstance(p, (int, float)) and 1 < p <= 100 else ""
+    if not isinstance(p, (int, float)):
+        raise LayerTypeError(f"{name} is {p!r}: expected the probability of dropping, a number from 0 to 1.")
+    if not 0 <= p <= 1:
+        hint = f" For {p:g} percent write {name}={p / 100:g}." if 1 < p <= 100 else ""
         raise LayerError(f"{name} is {p!r}: expected the probability of dropping, a number from 0 to 1.{hint}")
     return p
 
@@ -23,7 +26,7 @@ def drop_mask(x: Tensor, shape: Sequence[int], p: float, generator: torch.Genera
     the 8 bits of bfloat16 would deliver 0.0039 for 0.001. A mask as large as `x` has its memory layout.
     """
     if generator is not None and generator.device.type != x.device.type:
-        raise LayerError(
+        raise LayerInputError(
             f"the generator is on {generator.device} and the input on {x.device}. "
             f"Write torch.Generator(device={str(x.device)!r})."
         )
@@ -50,14 +53,7 @@ def drop(x: Tensor, dropped: Tensor, p: float) -> Tensor:
     return x * kept * scale if x.dtype in (torch.bfloat16, torch.float16) else x * (kept * scale)
 
 
-def laid_out_like(x: Tensor, y: Tensor) -> Tensor:
-    """`y`, channels-last in memory if `x` is."""
-    if x.dim() in (4, 5) and x.dim() == y.dim() and x.stride(1) == 1 and not x.is_contiguous():
-        return y.movedim(1, -1).contiguous().movedim(-1, 1)  # torch.channels_last is not known inside vmap
-    return y
-
-
-class Drop(nn.Module):
+class Drop(Leaf, nn.Module):
     """Base of the layers: holds the rate and the generator.
 
     A copy or a pickle of the layer has a generator of its own that goes on from the same state.

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from gainstage.nn._errors import LayerError
+from gainstage.nn._errors import LayerError, LayerInputError
 from gainstage.nn.drop._mask import Drop, drop, drop_mask, rate
 
 Mode = Literal["row", "batch"]
@@ -46,7 +46,7 @@ def drop_path(
     rate(p)
     _known(mode)
     if x.dim() == 0:
-        raise LayerError("drop_path was given a tensor without dimensions; expected [n, ...].")
+        raise LayerInputError("drop_path was given a tensor without dimensions; expected [n, ...].")
     if not training or p == 0:
         return x
     first = x.shape[0] if mode == "row" else 1

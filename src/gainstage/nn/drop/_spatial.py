@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gainstage.nn._errors import LayerError
+from gainstage.nn._errors import LayerInputError
 from gainstage.nn.drop._mask import Drop, drop, drop_mask, rate
 
 
@@ -52,7 +52,7 @@ def check_layout(x: Tensor, dims: int) -> None:
     """Raise unless `x` is `[n, channels, *spatial]` or `[channels, *spatial]`."""
     if x.dim() not in (dims + 1, dims + 2):
         spatial = ", ".join(("depth", "height", "width")[-dims:]) if dims > 1 else "length"
-        raise LayerError(
+        raise LayerInputError(
             f"the input has shape {tuple(x.shape)}; with {dims} spatial dimension{'s' * (dims > 1)} it is "
             f"[n, channels, {spatial}], or without the batch [channels, {spatial}]."
         )

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gainstage.nn._errors import LayerError
+from gainstage.nn._errors import LayerInputError
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import check_features
 
 
@@ -17,7 +18,7 @@ class _Modulation(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
-class _Modulated(nn.Module):
+class _Modulated(Leaf, nn.Module):
     """Layer normalization, and as many vectors of the condition as a subclass asks for, all 0 at the start."""
 
     vectors: int
@@ -39,13 +40,13 @@ class _Modulated(nn.Module):
         check_features(self, x, self.num_features)
         fits = condition.dim() in (2, x.dim()) and condition.shape[-1:] == (self.cond_features,)
         if not fits or condition.shape[0] not in (1, x.shape[0]):
-            raise LayerError(
+            raise LayerInputError(
                 f"{type(self).__name__} expected a condition [{x.shape[0]}, {self.cond_features}], one for each sample "
                 f"of {list(x.shape)}, or one for each token; got {list(condition.shape)}"
             )
         vectors = self.modulation(F.silu(condition))
         if condition.dim() < x.dim():
-            vectors = vectors.view(len(condition), *[1] * (x.dim() - 2), vectors.shape[-1])
+            vectors = vectors.view(condition.shape[0], *[1] * (x.dim() - 2), vectors.shape[-1])
         shift, scale, *others = vectors.to(x.dtype).chunk(self.vectors, -1)
         y = F.layer_norm(x, (self.num_features,), eps=self.eps)
         return (y * (1 + scale) + shift).to(x.dtype), *others

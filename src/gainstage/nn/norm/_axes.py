@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gainstage.nn._errors import LayerError
+from gainstage.nn._errors import LayerError, LayerInputError
 
 
 def upcast(x: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def check_channels(layer: object, x: Tensor, num_features: int, *, spatial: int 
     """Refuse what is not `[N, num_features, ...]` with at least `spatial` axes after the channels."""
     if x.dim() < 2 + spatial or x.shape[1] != num_features:
         layout = ", ".join(["N", str(num_features), "H", "W"][: 2 + spatial]) + ("" if spatial == 2 else ", ...")
-        raise LayerError(
+        raise LayerInputError(
             f"{type(layer).__name__} expected [{layout}], channels on the second axis, and got {list(x.shape)}. "
             "Where the features are on the last axis, write x.movedim(-1, 1), or use a layer over tokens: LayerNorm."
         )
@@ -43,17 +43,17 @@ def check_channels(layer: object, x: Tensor, num_features: int, *, spatial: int 
 def check_features(layer: object, x: Tensor, num_features: int) -> None:
     """Refuse what is not `[..., num_features]`."""
     if x.dim() < 1 or x.shape[-1] != num_features:
-        raise LayerError(
+        raise LayerInputError(
             f"{type(layer).__name__} expected [..., {num_features}], features on the last axis, and got "
             f"{list(x.shape)}. Where the channels are on the second axis, write x.movedim(1, -1)."
         )
 
 
 def check_several(layer: object, x: Tensor, count: int, what: str) -> None:
-    """Refuse statistics of a single value: its variance is 0 and nothing of it would be left."""
-    if count <= 1:
+    """Refuse statistics of a single value, whose variance is 0: nothing of it would be left. No values are no problem."""
+    if count == 1:
         raise LayerError(
-            f"{type(layer).__name__} needs at least 2 values {what} for a variance, and {list(x.shape)} has {count}. "
+            f"{type(layer).__name__} needs at least 2 values {what} for a variance, and {list(x.shape)} has 1. "
             "Give a larger batch or map, call .eval() where it keeps running statistics, or normalize over the "
             "features of a sample: LayerNorm."
         )

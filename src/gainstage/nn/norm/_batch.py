@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.nn._errors import LayerError
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import (
     affine,
     along_channels,
@@ -63,6 +64,8 @@ def batch_norm(
     z = upcast(x)
     if training or running_mean is None or running_var is None:
         n = count_per_channel(z)
+        if n == 0:
+            return affine(x, weight, bias)
         check_several(batch_norm, x, n, "a channel")
         mean, var = moments(z, [0, *range(2, z.dim())])
         if running_mean is not None and running_var is not None:
@@ -76,7 +79,7 @@ def batch_norm(
     return affine(centred * along_channels((var + eps).rsqrt(), z), weight, bias).to(x.dtype)
 
 
-class BatchNorm(nn.modules.batchnorm._BatchNorm):
+class BatchNorm(Leaf, nn.modules.batchnorm._BatchNorm):
     r"""Batch normalization for any number of axes after the channels.
 
     $$ y = \frac{x - \mu_B}{\sqrt{\sigma_B^2 + \epsilon}}\,\gamma + \beta $$

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.nn._errors import LayerError
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import check_channels, check_several, moments, upcast
 from gainstage.nn.norm._batch import BatchNorm
 
@@ -14,7 +15,7 @@ def instance_statistics(z: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     return mean, (var + eps).sqrt()
 
 
-class CrossNorm(nn.Module):
+class CrossNorm(Leaf, nn.Module):
     r"""Exchange of the channel statistics of samples while training: a larger range of styles.
 
     $$ y_a = \sigma_b \frac{x_a - \mu_a}{\sigma_a} + \mu_b $$
@@ -57,7 +58,7 @@ class CrossNorm(nn.Module):
             return x
         z = upcast(x)
         mean, std = instance_statistics(z, self.eps)
-        other = torch.randperm(len(x), device=x.device)
+        other = torch.randperm(x.shape[0], device=x.device)
         y = ((z - mean) / std * std[other] + mean[other]).to(x.dtype)
         return y if self.p == 1 else torch.where(torch.rand((), device=x.device) < self.p, y, x)
 
@@ -66,7 +67,7 @@ class CrossNorm(nn.Module):
         return f"p={self.p}, eps={self.eps}"
 
 
-class SelfNorm(nn.Module):
+class SelfNorm(Leaf, nn.Module):
     r"""Recalibration of each channel's mean and standard deviation by what they are.
 
     $$ y = g(\mu, \sigma)\,(x - \mu) + f(\mu, \sigma)\,\mu, \qquad
@@ -117,7 +118,7 @@ class SelfNorm(nn.Module):
         statistics = torch.stack([mean.flatten(1), std.flatten(1)], -1).repeat(1, 2, 1)  # [N, 2 C, 2]
         mixed = (statistics * self.weight.to(z.dtype)).sum(-1)
         gates = self.gate(mixed.to(self.gate.weight.dtype)).to(z.dtype).sigmoid()
-        g, f = gates.view(len(x), 2, self.num_features, *[1] * (x.dim() - 2)).unbind(1)
+        g, f = gates.view(x.shape[0], 2, self.num_features, *[1] * (x.dim() - 2)).unbind(1)
         y: Tensor = g * (z - mean) + f * mean
         return y.to(x.dtype)
 

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import check_features, upcast
 
 
-class DyT(nn.Module):
+class DyT(Leaf, nn.Module):
     r"""Dynamic tanh: no statistics at all.
 
     $$ y = \gamma \tanh(\alpha x) + \beta $$

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import check_channels, upcast
 
 
@@ -19,7 +20,7 @@ def pooled_moments(mean: Tensor, var: Tensor, dim: int) -> tuple[Tensor, Tensor]
     return centre, var.mean(dim, keepdim=True) + (mean - centre).square().mean(dim, keepdim=True)
 
 
-class EvoNorm(nn.Module):
+class EvoNorm(Leaf, nn.Module):
     """What both have: `v`, `weight` and `bias`."""
 
     v: nn.Parameter

@@ -155,7 +155,7 @@ class EvoNormB0(EvoNorm):
         else:
             y = evo_norm_b0(*inputs, var, self.eps)
             batch_var = inputs[0].detach().var([0, *range(2, x.dim())], correction=0) if self.training else None
-        if self.training:
+        if self.training and x.numel():
             n = count_per_channel(x)
             with torch.no_grad():
                 unbiased = (batch_var.flatten() * (n / (n - 1))).to(self.running_var.dtype)

@@ -18,7 +18,7 @@ def evo_norm_s0(x: Tensor, v: Tensor, weight: Tensor, bias: Tensor, groups: int,
         >>> evo_norm_s0(torch.tensor([[[-1.0, 1.0]]]), *torch.tensor([[0.0], [2.0], [0.0]]), groups=1, eps=0.0).tolist()
         [[[-1.0, 1.0]]]
     """
-    grouped = x.reshape(len(x), groups, x.shape[1:].numel() // groups)
+    grouped = x.reshape(x.shape[0], groups, x.shape[1:].numel() // groups)
     rstd = (grouped.var(-1, correction=0) + eps).rsqrt().repeat_interleave(x.shape[1] // groups, 1)
     gate = (along_channels(v, x) * x).sigmoid()
     scale = rstd.view(*rstd.shape, *[1] * (x.dim() - 2)) * along_channels(weight, x)
@@ -91,7 +91,7 @@ def _gate(x: Tensor, v: Tensor, out: Tensor) -> Tensor:
 def _spread(groups: Tensor, x: Tensor) -> Tensor:
     """`[N, groups, 1]` as `[N, C, 1, ...]`."""
     count = x.shape[1] // groups.shape[1]
-    return groups.expand(-1, -1, count).reshape(len(x), x.shape[1], *[1] * (x.dim() - 2))
+    return groups.expand(-1, -1, count).reshape(x.shape[0], x.shape[1], *[1] * (x.dim() - 2))
 
 
 class EvoNormS0(EvoNorm):

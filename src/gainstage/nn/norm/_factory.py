@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from gainstage.nn._errors import LayerError
+from gainstage.nn._errors import LayerError, LayerTypeError
 from gainstage.nn.norm._adaln import AdaLN, AdaLNZero
 from gainstage.nn.norm._batch import BatchNorm
 from gainstage.nn.norm._cross import CrossNorm, SelfNorm
@@ -99,7 +99,7 @@ def norm(name: str, num_features: int, **options: Any) -> nn.Module:
     try:
         return make(num_features, **options)
     except TypeError as error:
-        raise LayerError(f"norm({name!r}, {num_features}) does not take these options: {error}") from error
+        raise LayerTypeError(f"norm({name!r}, {num_features}) does not take these options: {error}") from error
 
 
 def _bare(name: str) -> str:

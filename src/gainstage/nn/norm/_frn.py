@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import along_channels, check_channels, upcast
 from gainstage.nn.norm._fused import blocks, by_hand, pulled_back, workspace
 
@@ -96,7 +97,7 @@ def _backward(
     return torch.stack([(dot * inverse).sum(others), grad_bias, along.sum(others) * -0.5, *grad_threshold])
 
 
-class FilterResponseNorm(nn.Module):
+class FilterResponseNorm(Leaf, nn.Module):
     r"""Filter response normalization (FRN), and the thresholded linear unit (TLU) that belongs to it.
 
     $$ y = \max\Bigl(\frac{x}{\sqrt{\nu^2 + \epsilon_c}}\,\gamma + \beta,\; \tau\Bigr), \qquad
@@ -168,7 +169,7 @@ class FilterResponseNorm(nn.Module):
         )
 
 
-class TLU(nn.Module):
+class TLU(Leaf, nn.Module):
     r"""Thresholded linear unit, $y = \max(x, \tau)$ with a learned $\tau$ for each channel, 0 at the start.
 
     Args:

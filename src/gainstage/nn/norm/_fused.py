@@ -28,14 +28,20 @@ def by_hand(x: Tensor) -> bool:
         and type(x) in (Tensor, torch.nn.Parameter)
         and not has_torch_function((x,))
         and not torch._C._are_functorch_transforms_active()
+        and not torch._C._functorch.is_legacy_batchedtensor(x)
         and forward_ad._current_level < 0
     )
 
 
 def pulled_back(formula: Callable[..., Tensor], gradient: Tensor, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The gradients of `formula` at `inputs`, such that they can be differentiated again."""
-    gradients: tuple[Tensor, ...] = torch.func.vjp(formula, *inputs)[1](gradient)
-    return gradients
+    """The gradients of `formula` at `inputs`, such that they can be differentiated again where that is asked.
+
+    By torch's own derivatives of its operations, so that `gradient` may be a whole batch of gradients.
+    """
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        leaves = [t if again and t.requires_grad else t.detach().requires_grad_() for t in inputs]
+        return torch.autograd.grad(formula(*leaves), leaves, gradient, create_graph=again)
 
 
 def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

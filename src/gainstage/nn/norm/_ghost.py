@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gainstage.nn._errors import LayerError
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import (
     affine,
     along_channels,
@@ -73,7 +74,7 @@ class GhostBatchNorm(BatchNorm):
         return f"{inherited}, virtual_batch_size={self.virtual_batch_size}"
 
 
-class AccumulatedBatchNorm(nn.modules.batchnorm._NormBase):
+class AccumulatedBatchNorm(Leaf, nn.modules.batchnorm._NormBase):
     r"""Batch normalization for gradient accumulation: statistics over the micro-batches of a step.
 
     A micro-batch is normalized by the statistics of all samples seen since the step began, itself included, merged
@@ -145,6 +146,8 @@ class AccumulatedBatchNorm(nn.modules.batchnorm._NormBase):
         check_channels(self, x, self.num_features)
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        if not x.numel():
+            return affine(x, self.weight, self.bias)
         check_several(self, x, count_per_channel(x), "a channel")
         z = upcast(x)
         mean, var = moments(z, [0, *range(2, z.dim())])

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import affine, check_channels, upcast
 
 
-class GlobalResponseNorm(nn.Module):
+class GlobalResponseNorm(Leaf, nn.Module):
     r"""Global response normalization (GRN) of ConvNeXt V2.
 
     $$ y = \gamma\, x\, \frac{G_c}{\frac1C \sum_k G_k + \epsilon} + \beta + x, \qquad G_c = \lVert x_c \rVert_2 $$

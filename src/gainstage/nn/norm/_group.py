@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gainstage.nn._errors import LayerError
-from gainstage.nn.norm._axes import check_channels, check_several, upcast
+from gainstage.nn._layout import laid_out_like
+from gainstage.nn._leaf import Leaf
+from gainstage.nn.norm._axes import affine, check_channels, check_several, upcast
 
 
 def check_groups(num_groups: int, num_features: int) -> None:
@@ -19,7 +21,7 @@ def check_groups(num_groups: int, num_features: int) -> None:
         )
 
 
-class GroupNorm(nn.GroupNorm):
+class GroupNorm(Leaf, nn.GroupNorm):
     r"""Normalization of each sample over groups of channels and all positions.
 
     $$ y = \frac{x - \mu_g}{\sqrt{\sigma_g^2 + \epsilon}}\,\gamma + \beta $$
@@ -32,6 +34,7 @@ class GroupNorm(nn.GroupNorm):
         num_channels: $C$ of `[N, C, ...]`.
         eps: added to the variance.
         affine: learn a weight and a bias for each channel.
+        bias: learn the bias; `False` leaves the weight alone.
 
     Raises:
         LayerError: the channels do not split into the groups; or, on calling it, a group has a single value.
@@ -52,9 +55,12 @@ class GroupNorm(nn.GroupNorm):
         affine: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
     ) -> None:
         check_groups(num_groups, num_channels)
-        super().__init__(num_groups, num_channels, eps, affine, device, dtype)
+        more = {} if bias else {"bias": False}  # torch knows the argument from 2.12 on
+        super().__init__(num_groups, num_channels, eps, affine, device, dtype, **more)
 
     def forward(self, input: Tensor) -> Tensor:
         """Shape `[N, num_channels, ...]`, kept."""
@@ -70,12 +76,12 @@ def _centred(x: Tensor, groups: int) -> Tensor:
     """`x` less the mean of its group, which a normalization does not see, so that it needs no gradient."""
     with torch.no_grad():
         positions = list(range(2, x.dim()))
-        mean = x.mean(positions).view(len(x), groups, x.shape[1] // groups).mean(-1, keepdim=True)
-        mean = mean.expand(-1, -1, x.shape[1] // groups).reshape(len(x), x.shape[1], *[1] * len(positions))
+        mean = x.mean(positions).view(x.shape[0], groups, x.shape[1] // groups).mean(-1, keepdim=True)
+        mean = mean.expand(-1, -1, x.shape[1] // groups).reshape(x.shape[0], x.shape[1], *[1] * len(positions))
     return x - mean
 
 
-class InstanceNorm(nn.modules.instancenorm._InstanceNorm):
+class InstanceNorm(Leaf, nn.modules.instancenorm._InstanceNorm):
     r"""Normalization of each channel of each sample over its positions, for any number of axes.
 
     $$ y = \frac{x - \mu_{nc}}{\sqrt{\sigma_{nc}^2 + \epsilon}}\,\gamma + \beta $$
@@ -120,10 +126,11 @@ class InstanceNorm(nn.modules.instancenorm._InstanceNorm):
         z = x if mean is not None and mean.dtype == x.dtype else upcast(x)  # torch keeps a mean in half precision
         weight, bias = (None if p is None else p.to(z.dtype) for p in (self.weight, self.bias))
         of_input, momentum = self.training or not self.track_running_stats, self.momentum or 0.0
-        y = F.instance_norm(z, mean, var, weight, bias, of_input, momentum, self.eps).to(x.dtype)
-        for axes, form in ((4, torch.channels_last), (5, torch.channels_last_3d)):
-            if x.dim() == axes and x.is_contiguous(memory_format=form):
-                y = y.contiguous(memory_format=form)
+        if x.numel():
+            y = F.instance_norm(z, mean, var, weight, bias, of_input, momentum, self.eps)
+        else:
+            y = affine(z, weight, bias)
+        y = laid_out_like(x, y.to(x.dtype))
         return y if x is input else y.squeeze(0)
 
 

@@ -5,12 +5,13 @@ from torch import Tensor, nn
 from torch.nn import LayerNorm as LayerNorm
 from torch.nn import functional as F
 
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import check_features
 
 Sizes = int | list[int] | torch.Size
 
 
-class LayerNormSimple(LayerNorm):
+class LayerNormSimple(Leaf, LayerNorm):
     r"""Layer normalization without weight and bias.
 
     $$ y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} $$
@@ -33,7 +34,7 @@ class LayerNormSimple(LayerNorm):
         super().__init__(normalized_shape, eps, elementwise_affine=False)
 
 
-class AdaNorm(nn.Module):
+class AdaNorm(Leaf, nn.Module):
     r"""Layer normalization whose scale depends on its own output, and takes no gradient.
 
     $$ y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}, \qquad z = \operatorname{stop}[C (1 - k y)]\, y $$

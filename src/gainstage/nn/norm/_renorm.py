@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import (
     affine,
     along_channels,
@@ -14,7 +15,7 @@ from gainstage.nn.norm._axes import (
 )
 
 
-class BatchRenorm(nn.modules.batchnorm._NormBase):
+class BatchRenorm(Leaf, nn.modules.batchnorm._NormBase):
     r"""Batch normalization corrected towards the running statistics, for small or dependent batches.
 
     $$ y = \Bigl(\frac{x - \mu_B}{\sigma_B}\, r + d\Bigr) \gamma + \beta, \qquad
@@ -79,6 +80,8 @@ class BatchRenorm(nn.modules.batchnorm._NormBase):
     def forward(self, x: Tensor) -> Tensor:
         """Shape `[N, num_features, ...]`, kept."""
         check_channels(self, x, self.num_features)
+        if not x.numel():
+            return affine(x, self.weight, self.bias)
         z = upcast(x)
         mean, var = self.running_mean, self.running_var
         assert mean is not None

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import upcast
 from gainstage.nn.norm._fused import by_hand, pulled_back
 
@@ -83,7 +84,7 @@ class _RMSNorm(torch.autograd.Function):
         return grad_x.view(x.shape), grad_weight.view(weight.shape), None
 
 
-class RMSNorm(nn.RMSNorm):
+class RMSNorm(Leaf, nn.RMSNorm):
     r"""Division by the root mean square of the features of a token.
 
     $$ y = \frac{x}{\sqrt{\frac1n \sum_i x_i^2 + \epsilon}}\,\gamma $$

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import affine, check_channels, check_several, count_per_channel, moments, upcast
 
 
-class SwitchableNorm(nn.modules.batchnorm._NormBase):
+class SwitchableNorm(Leaf, nn.modules.batchnorm._NormBase):
     r"""Normalization by statistics that the layer chooses: instance, layer, batch.
 
     $$ y = \frac{x - \sum_k w_k \mu_k}{\sqrt{\sum_k w'_k \sigma_k^2 + \epsilon}}\,\gamma + \beta, \qquad
@@ -76,7 +77,7 @@ class SwitchableNorm(nn.modules.batchnorm._NormBase):
         running_mean, running_var = self.running_mean, self.running_var
         assert running_mean is not None
         assert running_var is not None
-        if not self.training:
+        if not self.training or not var_in.numel():
             return running_var.to(var_in.dtype), running_mean.to(var_in.dtype)
         var, mean = _pooled(var_in, mean_in, 0)
         with torch.no_grad():

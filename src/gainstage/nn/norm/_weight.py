@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gainstage.nn._errors import LayerError
+from gainstage.nn._errors import LayerError, LayerTypeError
+from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import upcast
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -49,7 +50,7 @@ def standardize(weight: Tensor, eps: float = 1e-5, *, transposed: bool = False, 
     return ((w - mean) * (var + eps).rsqrt()).view(weight.shape).to(weight.dtype)
 
 
-class WeightStandardization(nn.Module):
+class WeightStandardization(Leaf, nn.Module):
     r"""A convolution or linear layer, transposed ones included, that computes with its standardized weight.
 
     $$ y = \text{layer}(x;\, \hat W, b) $$
@@ -77,7 +78,7 @@ class WeightStandardization(nn.Module):
     def __init__(self, layer: nn.Module, eps: float = 1e-5) -> None:
         super().__init__()
         if not isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
-            raise LayerError(f"expected nn.Linear, nn.Conv*d or nn.ConvTranspose*d, and got {type(layer).__name__}")
+            raise LayerTypeError(f"expected nn.Linear, nn.Conv*d or nn.ConvTranspose*d, and got {type(layer).__name__}")
         self.layer, self.eps = layer, eps
         self.weight()
 
