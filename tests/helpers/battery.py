@@ -403,7 +403,7 @@ def empty(case: Case) -> None:
         inputs = [tensor.detach()[:0].requires_grad_() for tensor in case.inputs()]
         before = copy.deepcopy(layer.state_dict())
         output = run(layer, inputs)
-        assert output.shape == (0, *run(case.layer(training=False), case.inputs()).shape[1:])
+        assert output.shape == (0, *run(case.layer(training=training), case.inputs()).shape[1:])
         assert all(
             torch.equal(tensor, before[name])
             for name, tensor in layer.state_dict().items()

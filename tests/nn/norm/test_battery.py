@@ -1,10 +1,10 @@
 """Every normalization layer through the battery, against its formula written naively in float64."""
 
+import naive_norm as naive
 import pytest
 import torch
 from battery import Case, battery
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gainstage.nn.norm import (
     TLU,
@@ -18,9 +18,14 @@ from gainstage.nn.norm import (
     BatchNorm3d,
     BatchRenorm,
     CrossNorm,
+    Derf,
     DyT,
     EvoNormB0,
+    EvoNormB1,
+    EvoNormB2,
     EvoNormS0,
+    EvoNormS1,
+    EvoNormS2,
     FilterResponseNorm,
     GhostBatchNorm,
     GlobalResponseNorm,
@@ -30,14 +35,21 @@ from gainstage.nn.norm import (
     InstanceNorm2d,
     InstanceNorm3d,
     LayerNorm,
+    LayerNorm2d,
     LayerNormSimple,
+    LocalResponseNorm,
+    QKNorm,
     RMSNorm,
+    ScaledStdConv,
     SelfNorm,
+    SoftCap,
+    SpectralNorm,
     SwitchableNorm,
+    WeightNorm,
     WeightStandardization,
 )
 
-C = 6
+C = naive.C
 VECTOR, SEQUENCE, IMAGE, VOLUME = (5, C), (3, C, 5), (3, C, 4, 3), (2, C, 3, 2, 2)
 CHANNELS, MAPS = [IMAGE, VECTOR, SEQUENCE, VOLUME], [IMAGE, SEQUENCE, VOLUME]
 TOKENS = [(2, 4, C), (5, C), (2, 3, 2, C)]
@@ -45,132 +57,11 @@ UNTRUE = {"numerical_gradient": "part of the formula passes no gradient: a diffe
 WINDOW = ("window_mean", "window_square")
 
 
-def c(vector: Tensor, x: Tensor) -> Tensor:
-    return vector.reshape(1, -1, *[1] * (x.dim() - 2))
+class Both(QKNorm):
+    """Queries and keys in one."""
 
-
-def moments(x: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
-    mean = x.mean(axes, keepdim=True)
-    return mean, (x - mean).square().mean(axes, keepdim=True)
-
-
-def positions(x: Tensor) -> list[int]:
-    return list(range(2, x.dim()))
-
-
-def batch(layer: nn.Module, x: Tensor) -> Tensor:
-    axes = [0, *positions(x)]
-    mean, var = moments(x, axes) if layer.training else (c(layer.running_mean, x), c(layer.running_var, x))
-    return (x - mean) / (var + layer.eps).sqrt() * c(layer.weight, x) + c(layer.bias, x)
-
-
-def ghost(layer: nn.Module, x: Tensor) -> Tensor:
-    if not layer.training:
-        return batch(layer, x)
-    assert len(x) in (2, 3, 5)
-    sizes = {2: [2], 3: [2, 1], 5: [2, 2, 1]}[len(x)]
-    return torch.cat([batch(layer, part) for part in x.split(sizes)])
-
-
-def renorm(layer: nn.Module, x: Tensor) -> Tensor:
-    running_std = (layer.running_var + layer.eps).sqrt()
-    if not layer.training:
-        y = (x - c(layer.running_mean, x)) / c(running_std, x)
-    else:
-        mean, var = moments(x, [0, *positions(x)])
-        std = (var + layer.eps).sqrt()
-        r = (std.detach() / c(running_std, x)).clamp(1 / 1.5, 1.5)
-        d = ((mean.detach() - c(layer.running_mean, x)) / c(running_std, x)).clamp(-0.2, 0.2)
-        y = (x - mean) / std * r + d
-    return y * c(layer.weight, x) + c(layer.bias, x)
-
-
-def instance(layer: nn.Module, x: Tensor) -> Tensor:
-    mean, var = moments(x, positions(x))
-    return (x - mean) / (var + layer.eps).sqrt() * c(layer.weight, x) + c(layer.bias, x)
-
-
-def group(layer: nn.Module, x: Tensor) -> Tensor:
-    parts = []
-    for part in x.chunk(layer.num_groups, 1):
-        mean, var = moments(part, list(range(1, x.dim())))
-        parts.append((part - mean) / (var + layer.eps).sqrt())
-    return torch.cat(parts, 1) * c(layer.weight, x) + c(layer.bias, x)
-
-
-def over_features(layer: nn.Module, x: Tensor) -> Tensor:
-    mean, var = moments(x, [-1])
-    y = (x - mean) / (var + layer.eps).sqrt()
-    return y if getattr(layer, "weight", None) is None else y * layer.weight + layer.bias
-
-
-def ada(layer: nn.Module, x: Tensor) -> Tensor:
-    y = over_features(layer, x)
-    return layer.scale * (1 - layer.k * y).detach() * y
-
-
-def rms(layer: nn.Module, x: Tensor) -> Tensor:
-    return x / (x.square().mean(-1, keepdim=True) + 1e-3).sqrt() * layer.weight
-
-
-def evo_s0(layer: nn.Module, x: Tensor) -> Tensor:
-    stds = [
-        (moments(part, list(range(1, x.dim())))[1] + layer.eps).sqrt().expand_as(part)
-        for part in x.chunk(layer.groups, 1)
-    ]
-    y = x / (1 + torch.exp(-c(layer.v, x) * x)) / torch.cat(stds, 1)
-    return y * c(layer.weight, x) + c(layer.bias, x)
-
-
-def evo_b0(layer: nn.Module, x: Tensor) -> Tensor:
-    var = moments(x, [0, *positions(x)])[1] if layer.training else c(layer.running_var, x)
-    line = c(layer.v, x) * x + (moments(x, positions(x))[1] + layer.eps).sqrt()
-    y = x / torch.maximum((var + layer.eps).sqrt(), line)
-    return y * c(layer.weight, x) + c(layer.bias, x)
-
-
-def frn(layer: nn.Module, x: Tensor) -> Tensor:
-    square = x.square().mean(positions(x), keepdim=True) if x.dim() > 2 else x.square()
-    eps = layer.eps if layer.learned_eps is None else layer.eps + c(layer.learned_eps.abs(), x)
-    y = x / (square + eps).sqrt() * c(layer.weight, x) + c(layer.bias, x)
-    return y if layer.threshold is None else torch.maximum(y, c(layer.threshold, x))
-
-
-def grn(layer: nn.Module, x: Tensor) -> Tensor:
-    norm = x.square().sum(positions(x), keepdim=True).sqrt() if x.dim() > 2 else x.square().sqrt()
-    return c(layer.weight, x) * (x * norm / (norm.mean(1, keepdim=True) + layer.eps)) + c(layer.bias, x) + x
-
-
-def switchable(layer: nn.Module, x: Tensor) -> Tensor:
-    found = [moments(x, positions(x)), moments(x, [1, *positions(x)]), moments(x, [0, *positions(x)])]
-    if not layer.training:
-        found[2] = c(layer.running_mean, x), c(layer.running_var, x)
-    mean = sum(w * each[0] for w, each in zip(layer.mean_weight.softmax(0), found, strict=True))
-    var = sum(w * each[1] for w, each in zip(layer.var_weight.softmax(0), found, strict=True))
-    return (x - mean) / (var + layer.eps).sqrt() * c(layer.weight, x) + c(layer.bias, x)
-
-
-def self_norm(layer: nn.Module, x: Tensor) -> Tensor:
-    mean, var = moments(x, positions(x))
-    std = (var + layer.eps).sqrt()
-    gates = []
-    for part in (slice(0, C), slice(C, 2 * C)):
-        w = layer.weight[part]
-        z = c(w[:, 0], x) * mean + c(w[:, 1], x) * std
-        at = c(layer.gate.running_mean[part], x), c(layer.gate.running_var[part], x)
-        m, v = moments(z, [0]) if layer.training else at
-        z = (z - m) / (v + layer.gate.eps).sqrt() * c(layer.gate.weight[part], x) + c(layer.gate.bias[part], x)
-        gates.append(1 / (1 + torch.exp(-z)))
-    return std * gates[0] * (x - mean) / std + mean * gates[1]
-
-
-def adaln(layer: nn.Module, x: Tensor, condition: Tensor) -> Tensor:
-    vectors = (condition / (1 + torch.exp(-condition))) @ layer.modulation.weight.T + layer.modulation.bias
-    while vectors.dim() < x.dim():
-        vectors = vectors[:, None]
-    shift, scale, *gate = vectors.split(C, -1)
-    y = over_features(layer, x) * (1 + scale) + shift
-    return torch.cat([y, gate[0] + 0 * y], -1) if gate else y
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        return torch.cat(super().forward(q, k), -1)
 
 
 class Zero(AdaLNZero):
@@ -181,65 +72,48 @@ class Zero(AdaLNZero):
         return torch.cat([y, gate + 0 * y], -1)
 
 
-def standardized(weight: Tensor, eps: float) -> Tensor:
-    """For `[out, in, ...]`."""
-    mean, var = moments(weight, list(range(1, weight.dim())))
-    return (weight - mean) / (var + eps).sqrt()
-
-
-def conv(layer: nn.Module, x: Tensor) -> Tensor:
-    return F.conv2d(x, standardized(layer.layer.weight, layer.eps), layer.layer.bias, groups=2)
-
-
-def linear(layer: nn.Module, x: Tensor) -> Tensor:
-    return F.linear(x, standardized(layer.layer.weight, layer.eps), layer.layer.bias)
-
-
-def transposed(layer: nn.Module, x: Tensor) -> Tensor:
-    """A group at a time: its weight `[in, out, ...]`, standardized over the inputs of each output."""
-    outputs = []
-    bias = layer.layer.bias.chunk(2)
-    for k, (part, weight) in enumerate(zip(x.chunk(2, 1), layer.layer.weight.chunk(2), strict=True)):
-        weight = standardized(weight.transpose(0, 1), layer.eps).transpose(0, 1)
-        outputs.append(F.conv_transpose2d(part, weight, bias[k], stride=2))
-    return torch.cat(outputs, 1)
-
-
+MADE_OF_WEIGHT = {"meta": "a part of the state is made from the weight, which the layer inside draws again after it"}
 WEIGHT = {"large_mean": "the mean is not taken away here: it is multiplied"}
 CASES = [
-    Case("batch", lambda: BatchNorm(C), CHANNELS, reference=batch),
-    Case("batch-cumulative", lambda: BatchNorm(C, momentum=None), CHANNELS, reference=batch),
-    Case("batch-1d", lambda: BatchNorm1d(C), [SEQUENCE, VECTOR], reference=batch),
-    Case("batch-2d", lambda: BatchNorm2d(C), [IMAGE], reference=batch),
-    Case("batch-3d", lambda: BatchNorm3d(C), [VOLUME], reference=batch),
-    Case("ghost", lambda: GhostBatchNorm(C, 2), MAPS, reference=ghost),
-    Case("accumulated", lambda: AccumulatedBatchNorm(C, 1), CHANNELS, reference=batch, kept=WINDOW),
-    Case("accumulated-window", lambda: AccumulatedBatchNorm(C, 3), CHANNELS, reference=batch, kept=WINDOW),
+    Case("batch", lambda: BatchNorm(C), CHANNELS, reference=naive.batch),
+    Case("batch-cumulative", lambda: BatchNorm(C, momentum=None), CHANNELS, reference=naive.batch),
+    Case("batch-1d", lambda: BatchNorm1d(C), [SEQUENCE, VECTOR], reference=naive.batch),
+    Case("batch-2d", lambda: BatchNorm2d(C), [IMAGE], reference=naive.batch),
+    Case("batch-3d", lambda: BatchNorm3d(C), [VOLUME], reference=naive.batch),
+    Case("ghost", lambda: GhostBatchNorm(C, 2), MAPS, reference=naive.ghost),
+    Case("accumulated", lambda: AccumulatedBatchNorm(C, 1), CHANNELS, reference=naive.batch, kept=WINDOW),
+    Case("accumulated-window", lambda: AccumulatedBatchNorm(C, 3), CHANNELS, reference=naive.batch, kept=WINDOW),
     Case(
         "renorm",
         lambda: BatchRenorm(C, r_max=1.5, d_max=0.2, warmup=-1, r_steps=0, d_steps=0),
         CHANNELS,
-        reference=renorm,
+        reference=naive.renorm,
         skip=UNTRUE,
     ),
-    Case("instance", lambda: InstanceNorm(C, affine=True), MAPS, reference=instance),
-    Case("instance-1d", lambda: InstanceNorm1d(C, affine=True), [SEQUENCE], reference=instance),
-    Case("instance-2d", lambda: InstanceNorm2d(C, affine=True), [IMAGE], reference=instance),
-    Case("instance-3d", lambda: InstanceNorm3d(C, affine=True), [VOLUME], reference=instance),
-    Case("group", lambda: GroupNorm(2, C), CHANNELS, reference=group),
-    Case("layer", lambda: LayerNorm(C), TOKENS, channels=False, reference=over_features),
-    Case("layer-simple", lambda: LayerNormSimple(C), TOKENS, channels=False, reference=over_features),
-    Case("ada", lambda: AdaNorm(C, k=0.2, scale=1.5), TOKENS, channels=False, reference=ada, skip=UNTRUE),
-    Case("rms", lambda: RMSNorm(C, eps=1e-3), TOKENS, channels=False, reference=rms),
-    Case("evo-s0", lambda: EvoNormS0(C, groups=2), MAPS, reference=evo_s0),
-    Case("evo-b0", lambda: EvoNormB0(C), MAPS, reference=evo_b0),
-    Case("frn", lambda: FilterResponseNorm(C), CHANNELS, reference=frn),
-    Case("frn-eps", lambda: FilterResponseNorm(C, learnable_eps=True, tlu=False), CHANNELS, reference=frn),
-    Case("tlu", lambda: TLU(C), CHANNELS, reference=lambda layer, x: torch.maximum(x, c(layer.threshold, x))),
-    Case("grn", lambda: GlobalResponseNorm(C), CHANNELS, reference=grn),
-    Case("switchable", lambda: SwitchableNorm(C), MAPS, reference=switchable),
+    Case("instance", lambda: InstanceNorm(C, affine=True), MAPS, reference=naive.instance),
+    Case("instance-1d", lambda: InstanceNorm1d(C, affine=True), [SEQUENCE], reference=naive.instance),
+    Case("instance-2d", lambda: InstanceNorm2d(C, affine=True), [IMAGE], reference=naive.instance),
+    Case("instance-3d", lambda: InstanceNorm3d(C, affine=True), [VOLUME], reference=naive.instance),
+    Case("group", lambda: GroupNorm(2, C), CHANNELS, reference=naive.group),
+    Case("layer", lambda: LayerNorm(C), TOKENS, channels=False, reference=naive.over_features),
+    Case("layer-simple", lambda: LayerNormSimple(C), TOKENS, channels=False, reference=naive.over_features),
+    Case("ada", lambda: AdaNorm(C, k=0.2, scale=1.5), TOKENS, channels=False, reference=naive.ada, skip=UNTRUE),
+    Case("rms", lambda: RMSNorm(C, eps=1e-3), TOKENS, channels=False, reference=naive.rms),
+    Case("evo-s0", lambda: EvoNormS0(C, groups=2), MAPS, reference=naive.evo_s0),
+    Case("evo-b0", lambda: EvoNormB0(C), MAPS, reference=naive.evo_b0),
+    Case("evo-b1", lambda: EvoNormB1(C), MAPS, reference=naive.evo_b1),
+    Case("evo-b2", lambda: EvoNormB2(C), MAPS, reference=naive.evo_b2),
+    Case("evo-s1", lambda: EvoNormS1(C, groups=2), MAPS, reference=naive.evo_s),
+    Case("evo-s2", lambda: EvoNormS2(C, groups=2), MAPS, reference=naive.evo_s),
+    Case("layer-2d", lambda: LayerNorm2d(C), CHANNELS, reference=naive.layer_2d),
+    Case("local", lambda: LocalResponseNorm(3, alpha=0.3, k=2.0), MAPS, reference=naive.local),
+    Case("frn", lambda: FilterResponseNorm(C), CHANNELS, reference=naive.frn),
+    Case("frn-eps", lambda: FilterResponseNorm(C, learnable_eps=True, tlu=False), CHANNELS, reference=naive.frn),
+    Case("tlu", lambda: TLU(C), CHANNELS, reference=lambda layer, x: torch.maximum(x, naive.c(layer.threshold, x))),
+    Case("grn", lambda: GlobalResponseNorm(C), CHANNELS, reference=naive.grn),
+    Case("switchable", lambda: SwitchableNorm(C), MAPS, reference=naive.switchable),
     Case("cross", lambda: CrossNorm(p=1.0), MAPS, reference=lambda layer, x: x, stochastic=True),
-    Case("self", lambda: SelfNorm(C), MAPS, reference=self_norm, skip=WEIGHT),
+    Case("self", lambda: SelfNorm(C), MAPS, reference=naive.self_norm, skip=WEIGHT),
     Case(
         "dyt",
         lambda: DyT(C),
@@ -248,12 +122,29 @@ CASES = [
         reference=lambda layer, x: layer.weight * torch.tanh(layer.alpha * x) + layer.bias,
     ),
     Case(
+        "derf",
+        lambda: Derf(C),
+        TOKENS,
+        channels=False,
+        reference=lambda layer, x: layer.weight * torch.special.erf(layer.alpha * x + layer.shift) + layer.bias,
+    ),
+    Case(
+        "soft-cap",
+        lambda: SoftCap(3.0),
+        TOKENS,
+        channels=False,
+        reference=lambda layer, x: 3 * (1 - 2 / (1 + torch.exp(2 * x / 3))),
+    ),
+    Case(
+        "qk", lambda: Both(C, eps=1e-3), TOKENS[:1], further=[TOKENS[0]], channels=False, reference=naive.qk, same=False
+    ),
+    Case(
         "adaln",
         lambda: AdaLN(C, 4),
         [(2, 3, C), (2, C), (2, 2, 2, C)],
         further=[(2, 4)],
         channels=False,
-        reference=adaln,
+        reference=naive.adaln,
     ),
     Case(
         "adaln-zero",
@@ -261,14 +152,14 @@ CASES = [
         [(2, 3, C), (2, C), (2, 2, 2, C)],
         further=[(2, 4)],
         channels=False,
-        reference=adaln,
+        reference=naive.adaln,
         same=False,
     ),
     Case(
         "ws-conv",
         lambda: WeightStandardization(nn.Conv2d(C, 4, 2, groups=2)),
         [IMAGE],
-        reference=conv,
+        reference=naive.conv,
         same=False,
         skip=WEIGHT,
     ),
@@ -277,7 +168,7 @@ CASES = [
         lambda: WeightStandardization(nn.Linear(C, 4)),
         TOKENS[:2],
         channels=False,
-        reference=linear,
+        reference=naive.linear,
         same=False,
         skip=WEIGHT,
     ),
@@ -285,9 +176,35 @@ CASES = [
         "ws-transposed",
         lambda: WeightStandardization(nn.ConvTranspose2d(C, 4, 2, stride=2, groups=2)),
         [IMAGE],
-        reference=transposed,
+        reference=naive.transposed,
         same=False,
         skip=WEIGHT,
+    ),
+    Case(
+        "scaled-std-conv",
+        lambda: ScaledStdConv(nn.Conv2d(C, 4, 2, groups=2), gamma=1.7),
+        [IMAGE],
+        reference=naive.scaled_std,
+        same=False,
+        skip=WEIGHT,
+    ),
+    Case(
+        "spectral",
+        lambda: SpectralNorm(nn.Linear(C, 4)),
+        TOKENS[:2],
+        channels=False,
+        reference=naive.spectral,
+        same=False,
+        kept=("u", "v"),
+        skip=WEIGHT | MADE_OF_WEIGHT | UNTRUE | {"empty": "the vectors are improved whatever the batch is"},
+    ),
+    Case(
+        "weight-norm",
+        lambda: WeightNorm(nn.Conv2d(C, 4, 2)),
+        [IMAGE],
+        reference=naive.weight_norm,
+        same=False,
+        skip=WEIGHT | MADE_OF_WEIGHT,
     ),
 ]
 

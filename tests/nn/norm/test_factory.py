@@ -11,7 +11,7 @@ from gainstage.nn.norm import AccumulatedBatchNorm, BatchNorm, DyT, SwitchableNo
 from gainstage.nn.norm._factory import CHANNELS, FEATURES
 
 NEEDED = {"accumulated": {"micro_batches": 2}, "adaln": {"cond_features": 3}, "adaln_zero": {"cond_features": 3}}
-SPATIAL = {"instance", "switchable", "cross", "self", "evo_b0", "evo_s0"}
+SPATIAL = {"instance", "switchable", "cross", "self", *(f"evo_{kind}" for kind in ("b0", "b1", "b2", "s0", "s1", "s2"))}
 
 
 @pytest.mark.parametrize("name", CHANNELS)
@@ -78,7 +78,7 @@ def test_spellings(name: str) -> None:
     assert norm(name, 8, momentum=0.3).momentum == 0.3
 
 
-@pytest.mark.parametrize(("name", "near"), [("bach", "batch"), ("evonorm_s1", "evo_s0"), ("swichable", "switchable")])
+@pytest.mark.parametrize(("name", "near"), [("bach", "batch"), ("evonrm_s1", "evo_s1"), ("swichable", "switchable")])
 def test_an_unknown_name_suggests_the_nearest(name: str, near: str) -> None:
     with pytest.raises(LayerError, match=f"no normalization is named '{name}'. Did you mean '{near}'"):
         norm(name, 8)

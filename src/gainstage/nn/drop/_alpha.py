@@ -5,13 +5,20 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from gainstage.nn.drop._mask import Drop, drop_mask, rate
+from gainstage.nn._errors import LayerInputError
+from gainstage.nn.drop._mask import Drop, drop, drop_mask, rate
 
 _DROPPED = -1.7580993408473766  # SELU's limit at minus infinity: -scale * alpha
 
 
 def alpha_dropout(
-    x: Tensor, p: float = 0.5, training: bool = True, *, generator: torch.Generator | None = None
+    x: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    features: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Set each entry to SELU's negative limit with probability `p`, then scale and shift.
 
@@ -24,6 +31,8 @@ def alpha_dropout(
         x: of any shape and floating dtype.
         p: the probability of dropping, 0 to 1. 1 gives zeros.
         training: `False` returns `x`.
+        inplace: write into `x` and return it.
+        features: drop whole channels of `[n, channels, ...]`, which share one draw.
         generator: where the random numbers come from, on the device of `x`; torch's own by default.
 
     Returns:
@@ -44,10 +53,15 @@ def alpha_dropout(
     rate(p)
     if not training or p == 0:
         return x
-    dropped = drop_mask(x, x.shape, p, generator)
+    if features and x.dim() < 2:
+        raise LayerInputError(f"the input has shape {tuple(x.shape)}; to drop channels it is [n, channels, ...].")
+    shape = (*x.shape[:2], *[1] * (x.dim() - 2)) if features else x.shape
+    dropped = drop_mask(x, shape, p, generator)
     if p == 1:
-        return torch.where(dropped, 0.0, x)
+        return drop(x, dropped, p, inplace=inplace)
     a = 1 / sqrt((1 - p) * (1 + p * _DROPPED**2))
+    if inplace:
+        return x.mul_(a).sub_(a * p * _DROPPED).masked_fill_(dropped, a * (1 - p) * _DROPPED)
     return torch.where(dropped, a * (1 - p) * _DROPPED, a * x - a * p * _DROPPED)
 
 
@@ -58,6 +72,7 @@ class AlphaDropout(Drop):
 
     Args:
         p: the probability of dropping, 0 to 1.
+        inplace: write into the input and return it.
         generator: where the random numbers come from; torch's own by default.
 
     Example:
@@ -65,9 +80,30 @@ class AlphaDropout(Drop):
         tensor([1., 1., 1.])
     """
 
-    def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
-        super().__init__(p, generator=generator)
+    _features = False
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, generator: torch.Generator | None = None) -> None:
+        super().__init__(p, inplace=inplace, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` with entries dropped, in training."""
-        return alpha_dropout(x, self.p, self.training, generator=self.generator)
+        how = {"features": self._features, "generator": self.generator}
+        return alpha_dropout(x, self.p, self.training, self.inplace, **how)  # type: ignore[arg-type]
+
+
+class FeatureAlphaDropout(AlphaDropout):
+    r"""`torch.nn.FeatureAlphaDropout` with a generator: alpha dropout of whole channels of `[n, channels, ...]`.
+
+    $$ y_{nc\cdot} = a\,(m_{nc}\, x_{nc\cdot} + (1 - m_{nc})\,\alpha') + b $$
+
+    Args:
+        p: the probability of dropping, 0 to 1.
+        inplace: write into the input and return it.
+        generator: where the random numbers come from; torch's own by default.
+
+    Example:
+        >>> FeatureAlphaDropout(0.5)(torch.ones(8, 4, 5)).shape
+        torch.Size([8, 4, 5])
+    """
+
+    _features = True

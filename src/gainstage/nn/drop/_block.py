@@ -45,6 +45,7 @@ def drop_block(
     training: bool = True,
     *,
     dims: int = 2,
+    couple_channels: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Set blocks of each channel to 0, so that every position is dropped with probability `p`; scale the rest.
@@ -56,11 +57,12 @@ def drop_block(
     the share of one draw scatters around it, and a map that is dropped whole gives zeros.
 
     Args:
-        x: `[n, channels, *spatial]` or, without a batch, `[channels, *spatial]`. Channels are drawn independently.
+        x: `[n, channels, *spatial]` or, without a batch, `[channels, *spatial]`.
         p: the probability of dropping, 0 to 1.
         block_size: edge of a block, or one for each spatial dimension. It may be larger than the map.
         training: `False` returns `x`.
         dims: number of spatial dimensions, 1 to 3.
+        couple_channels: draw one mask for all channels of a sample; they are drawn independently by default.
         generator: where the random numbers come from, on the device of `x`; torch's own by default.
 
     Returns:
@@ -82,9 +84,11 @@ def drop_block(
     blocks = _blocks(block_size, dims)
     if not training or p == 0 or x.numel() == 0:
         return x
-    lead, spatial = x.shape[: x.dim() - dims], x.shape[x.dim() - dims :]
+    lead, spatial = tuple(x.shape[: x.dim() - dims]), x.shape[x.dim() - dims :]
+    if couple_channels:
+        lead = (*lead[:-1], 1)
     if p == 1 or prod(blocks) == 1:
-        return drop(x, drop_mask(x, x.shape, p, generator), p)
+        return drop(x, drop_mask(x, (*lead, *spatial), p, generator), p)
     starts = [length + block - 1 for length, block in zip(spatial, blocks, strict=True)]
     seeds = drop_mask(x, (*lead, *starts), seed_rate(p, blocks), generator)
     return drop(x, laid_out_like(x, _cover(seeds.to(torch.float32), blocks) > 0), p)
@@ -111,17 +115,26 @@ def _blocks(block_size: int | Sequence[int], dims: int) -> tuple[int, ...]:
 class _DropBlock(Drop):
     dims: ClassVar[int]
 
-    def __init__(self, p: float, block_size: int | Sequence[int], *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        p: float,
+        block_size: int | Sequence[int],
+        couple_channels: bool = False,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__(p, generator=generator)
         self.block_size = _blocks(block_size, self.dims)
+        self.couple_channels = couple_channels
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` with blocks dropped, in training."""
-        return drop_block(x, self.p, self.block_size, self.training, dims=self.dims, generator=self.generator)
+        how = {"dims": self.dims, "couple_channels": self.couple_channels, "generator": self.generator}
+        return drop_block(x, self.p, self.block_size, self.training, **how)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         """The rate and the block."""
-        return f"p={self.p:g}, block_size={self.block_size}"
+        return f"p={self.p:g}, block_size={self.block_size}" + ", couple_channels=True" * self.couple_channels
 
 
 class DropBlock1d(_DropBlock):
@@ -130,6 +143,7 @@ class DropBlock1d(_DropBlock):
     Args:
         p: the probability of dropping, 0 to 1; delivered at every position.
         block_size: length of a block.
+        couple_channels: draw one mask for all channels of a sample, as timm does by default.
         generator: where the random numbers come from; torch's own by default.
 
     Example:
@@ -146,6 +160,7 @@ class DropBlock2d(_DropBlock):
     Args:
         p: the probability of dropping, 0 to 1; delivered at every position.
         block_size: edge of a block, or (height, width).
+        couple_channels: draw one mask for all channels of a sample, as timm does by default.
         generator: where the random numbers come from; torch's own by default.
 
     Example:
@@ -162,6 +177,7 @@ class DropBlock3d(_DropBlock):
     Args:
         p: the probability of dropping, 0 to 1; delivered at every position.
         block_size: edge of a block, or (depth, height, width).
+        couple_channels: draw one mask for all channels of a sample, as timm does by default.
         generator: where the random numbers come from; torch's own by default.
 
     Example:

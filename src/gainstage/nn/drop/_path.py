@@ -12,7 +12,13 @@ Mode = Literal["row", "batch"]
 
 
 def drop_path(
-    x: Tensor, p: float, mode: Mode = "row", training: bool = True, *, generator: torch.Generator | None = None
+    x: Tensor,
+    p: float,
+    mode: Mode = "row",
+    training: bool = True,
+    *,
+    scale_by_keep: bool = True,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Set the branch `x` to 0 with probability `p`, for each sample or for the whole batch; scale it otherwise.
 
@@ -25,6 +31,7 @@ def drop_path(
         p: the probability of dropping, 0 to 1. 1 gives zeros.
         mode: `"row"` draws for each sample, `"batch"` once for all.
         training: `False` returns `x`.
+        scale_by_keep: `False` leaves what is kept as it is: the expectation is then (1 - p) x.
         generator: where the random numbers come from, on the device of `x`; torch's own by default.
 
     Returns:
@@ -50,7 +57,7 @@ def drop_path(
     if not training or p == 0:
         return x
     first = x.shape[0] if mode == "row" else 1
-    return drop(x, drop_mask(x, (first, *[1] * (x.dim() - 1)), p, generator), p)
+    return drop(x, drop_mask(x, (first, *[1] * (x.dim() - 1)), p, generator), p, scaled=scale_by_keep)
 
 
 def _known(mode: str) -> None:
@@ -66,6 +73,7 @@ class DropPath(Drop):
     Args:
         p: the probability of dropping, 0 to 1. `depth_rates` gives one for each block of a network.
         mode: `"row"` draws for each sample, `"batch"` once for all.
+        scale_by_keep: `False` leaves what is kept as it is, as in timm.
         generator: where the random numbers come from; torch's own by default.
 
     Example:
@@ -75,15 +83,19 @@ class DropPath(Drop):
         torch.Size([8, 4])
     """
 
-    def __init__(self, p: float, mode: Mode = "row", *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, p: float, mode: Mode = "row", scale_by_keep: bool = True, *, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__(p, generator=generator)
         _known(mode)
         self.mode: Mode = mode
+        self.scale_by_keep = scale_by_keep
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` or zeros, in training."""
-        return drop_path(x, self.p, self.mode, self.training, generator=self.generator)
+        keep, generator = self.scale_by_keep, self.generator
+        return drop_path(x, self.p, self.mode, self.training, scale_by_keep=keep, generator=generator)
 
     def extra_repr(self) -> str:
         """The rate and the mode."""
-        return f"p={self.p:g}, mode={self.mode!r}"
+        return f"p={self.p:g}, mode={self.mode!r}" + ", scale_by_keep=False" * (not self.scale_by_keep)

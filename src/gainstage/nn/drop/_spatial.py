@@ -10,7 +10,13 @@ from gainstage.nn.drop._mask import Drop, drop, drop_mask, rate
 
 
 def spatial_dropout(
-    x: Tensor, p: float = 0.5, training: bool = True, *, dims: int = 2, generator: torch.Generator | None = None
+    x: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    dims: int = 2,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     r"""Set each channel of each sample to 0 with probability `p` and scale the others.
 
@@ -22,6 +28,7 @@ def spatial_dropout(
         x: `[n, channels, *spatial]` or, without a batch, `[channels, *spatial]`.
         p: the probability of dropping, 0 to 1.
         training: `False` returns `x`.
+        inplace: write into `x` and return it.
         dims: number of spatial dimensions.
         generator: where the random numbers come from, on the device of `x`; torch's own by default.
 
@@ -45,7 +52,7 @@ def spatial_dropout(
     if not training or p == 0:
         return x
     shape = (*x.shape[: x.dim() - dims], *[1] * dims)
-    return drop(x, drop_mask(x, shape, p, generator), p)
+    return drop(x, drop_mask(x, shape, p, generator), p, inplace=inplace)
 
 
 def check_layout(x: Tensor, dims: int) -> None:
@@ -61,12 +68,12 @@ def check_layout(x: Tensor, dims: int) -> None:
 class _SpatialDropout(Drop):
     dims: ClassVar[int]
 
-    def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
-        super().__init__(p, generator=generator)
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, generator: torch.Generator | None = None) -> None:
+        super().__init__(p, inplace=inplace, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` with channels dropped, in training."""
-        return spatial_dropout(x, self.p, self.training, dims=self.dims, generator=self.generator)
+        return spatial_dropout(x, self.p, self.training, self.inplace, dims=self.dims, generator=self.generator)
 
 
 class SpatialDropout1d(_SpatialDropout):
@@ -74,6 +81,7 @@ class SpatialDropout1d(_SpatialDropout):
 
     Args:
         p: the probability of dropping, 0 to 1.
+        inplace: write into the input and return it.
         generator: where the random numbers come from; torch's own by default.
 
     Example:
@@ -89,6 +97,7 @@ class SpatialDropout2d(_SpatialDropout):
 
     Args:
         p: the probability of dropping, 0 to 1.
+        inplace: write into the input and return it.
         generator: where the random numbers come from; torch's own by default.
 
     Example:
@@ -104,6 +113,7 @@ class SpatialDropout3d(_SpatialDropout):
 
     Args:
         p: the probability of dropping, 0 to 1.
+        inplace: write into the input and return it.
         generator: where the random numbers come from; torch's own by default.
 
     Example:
@@ -112,3 +122,53 @@ class SpatialDropout3d(_SpatialDropout):
     """
 
     dims = 3
+
+
+class Dropout1d(SpatialDropout1d):
+    """`SpatialDropout1d` under torch's name, `torch.nn.Dropout1d` with a generator.
+
+    Args:
+        p: the probability of dropping, 0 to 1.
+        inplace: write into the input and return it.
+        generator: where the random numbers come from; torch's own by default.
+
+    Example:
+        >>> Dropout1d(0.5)(torch.ones(8, 4, 10)).shape
+        torch.Size([8, 4, 10])
+    """
+
+
+class Dropout2d(SpatialDropout2d):
+    """`SpatialDropout2d` under torch's name, `torch.nn.Dropout2d` with a generator.
+
+    As in torch an input of three axes is `[n, channels, length]`, where `SpatialDropout2d` takes it for an image
+    without a batch.
+
+    Args:
+        p: the probability of dropping, 0 to 1.
+        inplace: write into the input and return it.
+        generator: where the random numbers come from; torch's own by default.
+
+    Example:
+        >>> Dropout2d(0.5)(torch.ones(8, 4, 5, 5)).shape
+        torch.Size([8, 4, 5, 5])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` with channels dropped, in training."""
+        dims = 1 if x.dim() == 3 else 2
+        return spatial_dropout(x, self.p, self.training, self.inplace, dims=dims, generator=self.generator)
+
+
+class Dropout3d(SpatialDropout3d):
+    """`SpatialDropout3d` under torch's name, `torch.nn.Dropout3d` with a generator.
+
+    Args:
+        p: the probability of dropping, 0 to 1.
+        inplace: write into the input and return it.
+        generator: where the random numbers come from; torch's own by default.
+
+    Example:
+        >>> Dropout3d(0.5)(torch.ones(8, 4, 3, 5, 5)).shape
+        torch.Size([8, 4, 3, 5, 5])
+    """

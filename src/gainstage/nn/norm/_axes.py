@@ -50,7 +50,7 @@ def check_features(layer: object, x: Tensor, num_features: int) -> None:
 
 
 def check_several(layer: object, x: Tensor, count: int, what: str) -> None:
-    """Refuse statistics of a single value, whose variance is 0: nothing of it would be left. No values are no problem."""
+    """Refuse statistics of a single value, whose variance is 0: nothing of it would be left. No values are fine."""
     if count == 1:
         raise LayerError(
             f"{type(layer).__name__} needs at least 2 values {what} for a variance, and {list(x.shape)} has 1. "

@@ -6,7 +6,9 @@ from torch import nn
 
 from gainstage.nn._errors import LayerError
 
-_OF_THE_LAYER = frozenset({"num_batches_tracked", "alpha", "mean_weight", "var_weight", "window_count", "micro_batch"})
+_OF_THE_LAYER = frozenset(
+    {"num_batches_tracked", "alpha", "shift", "mean_weight", "var_weight", "window_count", "micro_batch"}
+)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,17 @@ from gainstage.nn._errors import LayerError, LayerTypeError
 from gainstage.nn.norm._adaln import AdaLN, AdaLNZero
 from gainstage.nn.norm._batch import BatchNorm
 from gainstage.nn.norm._cross import CrossNorm, SelfNorm
+from gainstage.nn.norm._derf import Derf
 from gainstage.nn.norm._dyt import DyT
 from gainstage.nn.norm._evo_b0 import EvoNormB0
+from gainstage.nn.norm._evo_more import EvoNormB1, EvoNormB2, EvoNormS1, EvoNormS2
 from gainstage.nn.norm._evo_s0 import EvoNormS0
 from gainstage.nn.norm._frn import FilterResponseNorm
 from gainstage.nn.norm._ghost import AccumulatedBatchNorm, GhostBatchNorm
 from gainstage.nn.norm._grn import GlobalResponseNorm
 from gainstage.nn.norm._group import GroupNorm, InstanceNorm
 from gainstage.nn.norm._layer import AdaNorm, LayerNorm, LayerNormSimple
+from gainstage.nn.norm._local import LayerNorm2d
 from gainstage.nn.norm._renorm import BatchRenorm
 from gainstage.nn.norm._rms import RMSNorm
 from gainstage.nn.norm._switchable import SwitchableNorm
@@ -28,8 +31,11 @@ def _group(num_features: int, num_groups: int | None = None, **options: Any) -> 
     return GroupNorm(gcd(32, num_features) if num_groups is None else num_groups, num_features, **options)
 
 
-def _evo_s0(num_features: int, groups: int | None = None, **options: Any) -> nn.Module:
-    return EvoNormS0(num_features, gcd(32, num_features) if groups is None else groups, **options)
+def _evo_s(layer: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    def make(num_features: int, groups: int | None = None, **options: Any) -> nn.Module:
+        return layer(num_features, gcd(32, num_features) if groups is None else groups, **options)
+
+    return make
 
 
 def _cross(num_features: int, **options: Any) -> nn.Module:
@@ -47,7 +53,12 @@ CHANNELS: dict[str, Callable[..., nn.Module]] = {
     "cross": _cross,
     "self": SelfNorm,
     "evo_b0": EvoNormB0,
-    "evo_s0": _evo_s0,
+    "evo_b1": EvoNormB1,
+    "evo_b2": EvoNormB2,
+    "evo_s0": _evo_s(EvoNormS0),
+    "evo_s1": _evo_s(EvoNormS1),
+    "evo_s2": _evo_s(EvoNormS2),
+    "layer_2d": LayerNorm2d,
     "frn": FilterResponseNorm,
     "grn": GlobalResponseNorm,
 }
@@ -57,6 +68,7 @@ FEATURES: dict[str, Callable[..., nn.Module]] = {
     "rms": RMSNorm,
     "ada": AdaNorm,
     "dyt": DyT,
+    "derf": Derf,
     "adaln": AdaLN,
     "adaln_zero": AdaLNZero,
 }
@@ -66,14 +78,14 @@ def norm(name: str, num_features: int, **options: Any) -> nn.Module:
     """A normalization layer by its name, for any number of axes.
 
     `norm("batch", 64)` takes `[N, 64]`, `[N, 64, L]`, `[N, 64, H, W]`, `[N, 64, D, H, W]`. Channels are on the second
-    axis for batch, group, instance, renorm, ghost, accumulated, switchable, cross, self, evo_b0, evo_s0, frn, grn, of
-    which instance, switchable, cross, self, evo_b0 and evo_s0 need at least one more axis. Features are on the last
-    axis for layer, layer_simple, rms, ada, dyt, adaln and adaln_zero.
+    axis for batch, group, instance, renorm, ghost, accumulated, switchable, cross, self, evo_b0 to evo_b2, evo_s0 to
+    evo_s2, layer_2d, frn, grn, of which instance, switchable, cross, self and the evo_ ones need at least one more
+    axis. Features are on the last axis for layer, layer_simple, rms, ada, dyt, derf, adaln and adaln_zero.
 
     Args:
         name: one of these; `"BatchNorm"`, `"batch_norm"` and `"batchnorm"` are `"batch"`.
         num_features: of the layer.
-        options: further arguments of the layer. `"group"` and `"evo_s0"` take the largest number of groups that
+        options: further arguments of the layer. `"group"` and `"evo_s*"` take the largest number of groups that
             divides both 32 and the features by default.
 
     Returns:

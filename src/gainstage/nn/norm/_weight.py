@@ -1,4 +1,4 @@
-"""Weight standardization: normalize the weight rather than what comes out."""
+"""Layers that compute with a weight made from the one that is learned; here, standardized ones."""
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,37 @@ def standardize(weight: Tensor, eps: float = 1e-5, *, transposed: bool = False, 
     return ((w - mean) * (var + eps).rsqrt()).view(weight.shape).to(weight.dtype)
 
 
-class WeightStandardization(Leaf, nn.Module):
+class Reweighted(Leaf, nn.Module):
+    """A convolution or linear layer, transposed ones included, that computes with `self.weight()`.
+
+    The weight that is learned and saved is `self.layer.weight`.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
+            raise LayerTypeError(f"expected nn.Linear, nn.Conv*d or nn.ConvTranspose*d, and got {type(layer).__name__}")
+        self.layer: nn.Linear | nn.modules.conv._ConvNd = layer
+
+    def weight(self) -> Tensor:
+        """The weight that is used."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What `layer` takes and gives."""
+        output: Tensor = functional_call(self.layer, {"weight": self.weight()}, (x,))
+        return output
+
+    def _standardized(self, eps: float) -> Tensor:
+        transposed = isinstance(self.layer, _TRANSPOSED)
+        groups = self.layer.groups if isinstance(self.layer, _TRANSPOSED) else 1
+        return standardize(self.layer.weight, eps, transposed=transposed, groups=groups)
+
+    def _output_axis(self) -> int:
+        return 1 if isinstance(self.layer, _TRANSPOSED) else 0
+
+
+class WeightStandardization(Reweighted):
     r"""A convolution or linear layer, transposed ones included, that computes with its standardized weight.
 
     $$ y = \text{layer}(x;\, \hat W, b) $$
@@ -76,23 +106,68 @@ class WeightStandardization(Leaf, nn.Module):
     """
 
     def __init__(self, layer: nn.Module, eps: float = 1e-5) -> None:
-        super().__init__()
-        if not isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
-            raise LayerTypeError(f"expected nn.Linear, nn.Conv*d or nn.ConvTranspose*d, and got {type(layer).__name__}")
-        self.layer, self.eps = layer, eps
+        super().__init__(layer)
+        self.eps = eps
         self.weight()
 
     def weight(self) -> Tensor:
         """The weight that is used."""
-        transposed = isinstance(self.layer, _TRANSPOSED)
-        groups = self.layer.groups if isinstance(self.layer, _TRANSPOSED) else 1
-        return standardize(self.layer.weight, self.eps, transposed=transposed, groups=groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """What `layer` takes and gives."""
-        output: Tensor = functional_call(self.layer, {"weight": self.weight()}, (x,))
-        return output
+        return self._standardized(self.eps)
 
     def extra_repr(self) -> str:
         """Arguments as they were given."""
         return f"eps={self.eps}"
+
+
+class ScaledStdConv(Reweighted):
+    r"""A convolution or linear layer with a scaled standardized weight: networks without normalization (NF-ResNets).
+
+    $$ \hat W_o = \gamma\, g_o\, \frac{W_o - \mu_o}{\sqrt{f_\text{in}\,(\sigma_o^2 + \epsilon)}} $$
+
+    Unlike `WeightStandardization` it keeps the variance of a white signal, and with the $\gamma$ of the activation in
+    front, one over the standard deviation of $\phi(z)$, that of a network: 1.7139 for ReLU.
+
+    Args:
+        layer: `nn.Conv*d`, `nn.ConvTranspose*d` without groups, `nn.Linear`.
+        gamma: $\gamma$, the gain of the activation.
+        eps: added to the variance.
+
+    Raises:
+        LayerError: `layer` is another module, or has a single weight for each output.
+
+    Example:
+        >>> conv = ScaledStdConv(nn.Conv2d(16, 8, 3, bias=False), gamma=2.0, eps=0.0)
+        >>> [round(value, 4) for value in conv.weight().square().sum((1, 2, 3)).tolist()][:3]  # gamma squared
+        [4.0, 4.0, 4.0]
+
+    References:
+        Brock, De, Smith, *Characterizing Signal Propagation to Close the Performance Gap in Unnormalized ResNets*, ICLR
+        2021, section 4.1.
+    """
+
+    def __init__(self, layer: nn.Module, gamma: float = 1.0, eps: float = 1e-6) -> None:
+        super().__init__(layer)
+        if isinstance(layer, _TRANSPOSED) and layer.groups > 1:
+            raise LayerError("ScaledStdConv has one gain for each output channel, which a transposed layer with groups "
+                             "lays out otherwise: use groups=1, or WeightStandardization.")  # fmt: skip
+        self.gamma, self.eps = gamma, eps
+        w: Tensor = self.layer.weight
+        self.gain = nn.Parameter(w.new_empty(w.shape[self._output_axis()]))
+        self.weight()
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Gain 1; the layer resets its own parameters."""
+        nn.init.ones_(self.gain)
+
+    def weight(self) -> Tensor:
+        """The weight that is used."""
+        w: Tensor = self.layer.weight
+        axis = self._output_axis()
+        scale: Tensor = self.gain * (self.gamma * (w.numel() / w.shape[axis]) ** -0.5)
+        shape = [-1 if k == axis else 1 for k in range(w.dim())]
+        return self._standardized(self.eps) * scale.view(shape)
+
+    def extra_repr(self) -> str:
+        """Arguments as they were given."""
+        return f"gamma={self.gamma}, eps={self.eps}"
