@@ -201,8 +201,8 @@ def spectral(layer: nn.Module, x: Tensor) -> Tensor:
     """As training begins with iterations, so does this, on the copy that it is given."""
     weight, u, v = layer.layer.weight, layer.u, layer.v
     for _ in range(layer.training):
-        v = F.normalize(weight.detach().T @ u, dim=0)
         u = F.normalize(weight.detach() @ v, dim=0)
+        v = F.normalize(weight.detach().T @ u, dim=0)
     return x @ (weight / (u @ weight @ v)).T + layer.layer.bias
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gainstage.nn import LayerError
+from gainstage.nn import LayerError, LayerTypeError
 from gainstage.nn.norm import (
     AdaLN,
     AdaLNZero,
@@ -20,9 +20,16 @@ from gainstage.nn.norm import (
     InstanceNorm,
     InstanceNorm1d,
     InstanceNorm2d,
+    LayerNorm2d,
     LayerNormSimple,
+    QKNorm,
+    ScaledStdConv,
     SelfNorm,
+    SoftCap,
+    SpectralNorm,
+    WeightNorm,
     WeightStandardization,
+    soft_cap,
     standardize,
 )
 
@@ -181,3 +188,53 @@ def test_standardize_names_the_groups_of_a_transposed_weight() -> None:
         part = slice(2 * k, 2 * k + 2)
         alone = standardize(weight[part], transposed=True)
         torch.testing.assert_close(found[part], alone)
+
+
+def test_scaled_standardized_layers_keep_the_variance_of_a_deep_relu_network() -> None:
+    """gamma = sqrt(2 / (1 - 1 / pi)): the inverse standard deviation of a rectified normal variable."""
+    torch.manual_seed(0)
+    z = torch.randn(512, 256)
+    for _ in range(10):
+        z = ScaledStdConv(nn.Linear(256, 256, bias=False), gamma=(2 / (1 - 1 / torch.pi)) ** 0.5)(z.relu())
+        assert 0.8 < z.var(0).mean() < 1.25
+
+
+def test_normalized_queries_and_keys_have_bounded_logits_whatever_comes_in() -> None:
+    torch.manual_seed(0)
+    layer = QKNorm(16)
+    q, k = layer(1e4 * torch.randn(2, 3, 50, 16), 1e-4 + 1e3 * torch.randn(2, 3, 50, 16))
+    assert (q @ k.mT / 4).abs().max() <= 4 + 1e-4
+    assert [name for name, _ in layer.named_parameters()] == ["q.weight", "k.weight"]
+
+
+def test_a_soft_cap_passes_what_is_small_and_bounds_what_is_large() -> None:
+    x = torch.tensor([-1e6, -0.01, 0.0, 0.01, 1e6], dtype=torch.float64, requires_grad=True)
+    y = soft_cap(x, 5.0)
+    torch.testing.assert_close(y, torch.tensor([-5.0, -0.01, 0.0, 0.01, 5.0], dtype=torch.float64), rtol=1e-5, atol=0)
+    assert torch.autograd.grad(y[2], x)[0][2] == 1
+    for cap in (0.0, -1.0, float("inf")):
+        with pytest.raises(LayerError, match="a number above 0"):
+            SoftCap(cap)
+
+
+def test_layers_that_reweight_refuse_what_has_no_such_weight() -> None:
+    for kind in (WeightStandardization, ScaledStdConv, SpectralNorm, WeightNorm):
+        with pytest.raises(LayerTypeError, match="and got Embedding"):
+            kind(nn.Embedding(3, 4))
+    with pytest.raises(LayerError, match="use groups=1"):
+        ScaledStdConv(nn.ConvTranspose1d(4, 4, 3, groups=2))
+    with pytest.raises(LayerError, match="1 or more for each training pass"):
+        SpectralNorm(nn.Linear(3, 4), n_power_iterations=0)
+
+
+def test_a_transposed_layer_is_scaled_by_the_inputs_of_each_output() -> None:
+    layer = ScaledStdConv(nn.ConvTranspose1d(6, 4, 3), eps=0.0)
+    torch.testing.assert_close(layer.weight().square().sum((0, 2)), torch.ones(4))
+    torch.testing.assert_close(layer.weight().sum((0, 2)), torch.zeros(4), rtol=0, atol=1e-5)
+
+
+def test_layer_norm_2d_keeps_each_memory_format() -> None:
+    x = torch.randn(2, 3, 4, 5)
+    assert LayerNorm2d(3)(x).is_contiguous()
+    assert LayerNorm2d(3)(x.to(memory_format=torch.channels_last)).is_contiguous(memory_format=torch.channels_last)
+    assert list(LayerNorm2d(3, affine=False).parameters()) == []

@@ -15,7 +15,7 @@ class SpectralNorm(Reweighted):
     r"""A convolution or linear layer of Lipschitz constant about 1: its weight over its largest singular value.
 
     $$ \hat W = \frac{W}{\sigma(W)}, \qquad \sigma(W) = u^\top W v, \qquad
-       v \leftarrow \frac{W^\top u}{\lVert W^\top u \rVert}, \quad u \leftarrow \frac{W v}{\lVert W v \rVert} $$
+       u \leftarrow \frac{W v}{\lVert W v \rVert}, \quad v \leftarrow \frac{W^\top u}{\lVert W^\top u \rVert} $$
 
     $W$ is the weight as a matrix, an output channel a row. $u$ and $v$ are buffers; each training pass improves them by
     power iterations, which take no gradient. `torch.nn.utils.parametrizations.spectral_norm` as a module that can be
@@ -83,8 +83,8 @@ class SpectralNorm(Reweighted):
         w = upcast(self._matrix())
         u, v = upcast(self.u), upcast(self.v)
         for _ in range(times):
-            v = F.normalize(torch.mv(w.t(), u), dim=0, eps=self.eps)
             u = F.normalize(torch.mv(w, v), dim=0, eps=self.eps)
+            v = F.normalize(torch.mv(w.t(), u), dim=0, eps=self.eps)
         self.u.copy_(u)
         self.v.copy_(v)
 
