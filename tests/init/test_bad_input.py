@@ -58,7 +58,6 @@ FILLS = [
     (torch.ones(3, 4, dtype=torch.int64), init.normal(), "float tensor"),
     (torch.ones(3, 4, dtype=torch.complex64), init.normal(), "float tensor"),
     (torch.ones(3, dtype=torch.bool), init.zeros(), "float tensor"),
-    (torch.ones(0, 4), init.normal(), "no elements"),
     (torch.ones(4), init.he_normal(), "init.zeros()"),
     (torch.ones(()), init.xavier_uniform(), "init.zeros()"),
     (torch.ones(4), init.orthogonal(), "at least 2 dimensions"),

@@ -144,6 +144,18 @@ def test_identity_and_dirac_are_torchs():
         assert torch.equal(fill(init.dirac(groups), *shape).float(), expected)
 
 
+CENTRED = [init.delta_orthogonal(), init.identity(), init.mirrored(rows=False), init.zero()]
+
+
+@pytest.mark.parametrize("law", CENTRED, ids=str)
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 6])
+def test_the_middle_tap_reads_the_place_that_torchs_same_padding_centres(law, kernel):
+    w = fill(law, 4, 4, kernel)
+    x = torch.randn(2, 4, 9, dtype=torch.float64)
+    mixed = torch.einsum("oi,nip->nop", w.sum(-1), x)
+    torch.testing.assert_close(F.conv1d(x, w, padding="same"), mixed)
+
+
 def test_zero_is_the_papers_algorithm():
     assert torch.equal(fill(init.zero(), 4, 6), torch.eye(4, 6).double())
     w = fill(init.zero(), 8, 4)

@@ -12,6 +12,7 @@ What carries this is in `init.streams` (keyed numbers), `init.stored` (laws as J
 Fans(fan_in=128, fan_out=256)
 """
 
+from . import _abroad as _abroad
 from ._attention import mimetic as mimetic
 from ._blocks import blocks as blocks
 from ._classical import glorot_normal as glorot_normal

@@ -39,8 +39,7 @@ class Mimetic(Law):
         number("the alpha of mimetic()", self.alpha, low=0)
         number("the beta of mimetic()", self.beta)
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        super().check(shape, fans)
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         if len(shape) != 2 or shape[0] != shape[1] or shape[0] % self.heads:
             raise CannotFill(
                 f"{self} fills square projections whose width {self.heads} heads divide; got shape {tuple(shape)}. For "

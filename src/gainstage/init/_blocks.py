@@ -37,8 +37,7 @@ class Blocks(Law):
         block[self.dim] //= len(self.laws)
         return tuple(block)
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        super().check(shape, fans)
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         if not -len(shape) <= self.dim < len(shape) or shape[self.dim] % len(self.laws):
             raise CannotFill(
                 f"{self} needs an axis {self.dim} that {len(self.laws)} blocks divide; got shape {tuple(shape)}."

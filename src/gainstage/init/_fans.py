@@ -53,7 +53,7 @@ def fans(
             gate).
         in_axes: axes that are summed over, for einsum weights; every other axis that is neither in `out_axes` nor in
             `batch_axes` is a kernel axis, which counts in both fans.
-        out_axes: axes of the output.
+        out_axes: axes of the output; `()` where all of it is summed into one number.
         batch_axes: axes that choose one of several independent weights (experts, heads that do not mix).
         stride: of the convolution the weight is used in, per axis or one for all.
         groups: of that convolution.
@@ -63,7 +63,7 @@ def fans(
         `Fans(fan_in, fan_out)`.
 
     Raises:
-        CannotFill: fewer than two axes, or axes that overlap.
+        CannotFill: fewer than two axes and none named, or axes that overlap.
 
     Example:
         >>> fans(nn.Conv2d(64, 128, 3, groups=4))
@@ -72,6 +72,8 @@ def fans(
         Fans(fan_in=256, fan_out=4096)
         >>> fans((8, 64, 512), in_axes=2, out_axes=(0, 1))  # "hdm,btm->bthd"
         Fans(fan_in=512, fan_out=512)
+        >>> fans((64,), in_axes=0, out_axes=())  # a vector that is a dot product's weight
+        Fans(fan_in=64, fan_out=1)
         >>> fans((16, 512, 2048), in_axes=1, out_axes=2, batch_axes=0)  # a bank of 16 experts
         Fans(fan_in=512, fan_out=2048)
 
@@ -81,14 +83,14 @@ def fans(
     if isinstance(weight, nn.Module):
         return _of_module(weight)
     shape = _shape(weight)
+    if in_axes is not None or out_axes is not None or batch_axes != ():
+        return _of_axes(shape, in_axes, out_axes, batch_axes)
     if len(shape) < 2:
         raise CannotFill(
             f"fans need an output and an input axis, so at least 2 dimensions; got shape {shape}. A bias or a "
-            "norm scale has no fans: give it init.zeros(), init.ones() or init.constant(value), or pass "
-            "fans=init.Fans(i, o)."
+            "norm scale has no fans: give it init.zeros(), init.ones() or init.constant(value), pass "
+            "fans=init.Fans(i, o), or say which axes are summed: in_axes=0, out_axes=()."
         )
-    if in_axes is not None or out_axes is not None or batch_axes != ():
-        return _of_axes(shape, in_axes, out_axes, batch_axes)
     groups = whole("groups", groups)
     strides = stride if isinstance(stride, tuple | list) else (stride,) * len(shape[2:])
     taps = prod(shape[2:])

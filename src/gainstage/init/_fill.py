@@ -33,7 +33,8 @@ def fill_(tensor: Tensor, law: Law | str, *, seed: int = 0, name: str, fans: Fan
     whole, one parameter at a time, and cut.
 
     Args:
-        tensor: of any floating type, strides and device. On the meta device only the checks are made.
+        tensor: of any floating type, strides and device; one without elements is returned as it is. On the meta device
+            only the checks are made.
         law: what to draw, or the name of a law.
         seed: any integer (of up to 4096 bits).
         name: of the parameter; two parameters of one name and seed get the same numbers.

@@ -129,7 +129,7 @@ def variance_scaling_(
 def truncated_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, cut: float = 2.0, generator: Generator = None
 ) -> Tensor:
-    """In place: the law `truncated_normal`, whose result has the standard deviation `std`."""
+    """In place: the law `truncated_normal`, whose result has the standard deviation `std`, unlike JAX's and timm's."""
     return _drawn(tensor, _truncated.truncated_normal(mean, std, cut), generator)
 
 
@@ -194,7 +194,9 @@ def mimetic_(
 
 
 def _drawn(tensor: Tensor, law: Law, generator: Generator) -> Tensor:
-    """Fill from the keyed stream of a seed that the torch generator gives."""
+    """Fill from the keyed stream of a seed that the torch generator gives; nothing is drawn for no elements."""
+    if tensor.numel() == 0:
+        return tensor
     law.check(tuple(tensor.shape))
     return fill_(tensor, law, seed=_seed(generator), name="")
 
@@ -210,6 +212,6 @@ def _torch_knows(nonlinearity: str) -> bool:
 
 def _fan(tensor: Tensor, mode: str) -> float:
     fan_in, fan_out = fans(tensor)
-    if mode not in ("fan_in", "fan_out"):
+    if mode.lower() not in ("fan_in", "fan_out"):
         raise ValueError(f"mode is 'fan_in' or 'fan_out'; got {mode!r}")
-    return fan_in if mode == "fan_in" else fan_out
+    return fan_in if mode.lower() == "fan_in" else fan_out

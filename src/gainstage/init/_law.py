@@ -21,6 +21,7 @@ L = TypeVar("L", bound="type[Law]")
 
 _KINDS: dict[str, "type[Law]"] = {}
 _NAMED: dict[str, Callable[..., "Law"]] = {}
+_ABROAD: dict[str, Callable[..., "Law"]] = {}  # what other frameworks call theirs, in lower case
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,12 @@ class Law:
         return self.kind
 
     def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        """Raise `CannotFill` if this law cannot fill a tensor of `shape`; writes nothing."""
-        if prod(shape) == 0:
-            raise CannotFill(
-                f"{self} was asked to fill shape {tuple(shape)}, which has no elements; leave that tensor out."
-            )
+        """Raise `CannotFill` if this law cannot fill a tensor of `shape`; one without elements is filled as it is."""
+        if prod(shape) != 0:
+            self._check(shape, fans)
+
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
+        """The same for a tensor with elements."""
 
     def concrete(self, shape: Shape, fans: Fans | None = None) -> "Law":
         """This law with the fans worked in: `he_normal()` becomes `normal(std=...)`. Other laws return themselves."""
@@ -93,12 +95,24 @@ def named(function: F, name: str | None = None) -> F:
     return function
 
 
+def named_abroad(name: str) -> Callable[[F], F]:
+    """Decorator: `law("HeNormal")`, `law("jax.nn.initializers.he_normal")` find this function, in any case."""
+
+    def register(function: F) -> F:
+        _ABROAD[name.lower()] = function
+        return function
+
+    return register
+
+
 def law(name: str, **arguments: Any) -> Law:
     """The law of this name.
 
     Args:
-        name: as in `init.<name>()`; a trailing underscore is forgiven.
-        **arguments: what `init.<name>` takes.
+        name: as in `init.<name>()`; a trailing underscore is forgiven. Also a class of `keras.initializers`
+            (`"HeNormal"`), or a function of `jax.nn.initializers` with its package (`"jax.he_normal"`), with their
+            meaning.
+        **arguments: what `init.<name>` takes; for a name of Keras or JAX, what it takes there.
 
     Returns:
         The law, a value.
@@ -109,18 +123,30 @@ def law(name: str, **arguments: Any) -> Law:
     Example:
         >>> str(law("normal", std=0.02))
         'normal(std=0.02)'
+        >>> str(law("HeNormal")), str(law("jax.nn.initializers.uniform", scale=0.1))
+        ('keras_he_normal', 'uniform(a=0, b=0.1)')
     """
     key = name.rstrip("_").lower() if isinstance(name, str) else ""
-    if key not in _NAMED:
+    abroad = _ABROAD.get(_short_of(key))
+    if key not in _NAMED and abroad is None:
         near = get_close_matches(key[:80], _NAMED, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(_NAMED))}."
         raise UnknownLaw(f"no law is called {shown(name)}. {hint}")
-    function = _NAMED[key]
+    function = abroad or _NAMED[key]
     try:
         signature(function).bind(**arguments)
     except TypeError as error:
         raise UnknownLaw(f"{key}{signature(function).replace(return_annotation=Parameter.empty)}: {error}.") from None
     return function(**arguments)
+
+
+def _short_of(key: str) -> str:
+    """`keras.initializers.henormal` as `henormal`, `jax.nn.initializers.normal` as `jax.normal`."""
+    package, _, rest = key.partition(".")
+    last = rest.rpartition(".")[2]
+    if package in ("keras", "tf"):
+        return last.replace("_", "")
+    return f"jax.{last}" if package in ("jax", "flax") else key
 
 
 def usable_fans(law: Law, shape: Shape, fans: Fans | None) -> Fans:
@@ -165,7 +191,7 @@ class Scaled(Law):
     def name(self) -> str:
         return self.of.name
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         self.of.check(shape, fans)
 
     def concrete(self, shape: Shape, fans: Fans | None = None) -> Law:

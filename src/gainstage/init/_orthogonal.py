@@ -28,8 +28,7 @@ class Orthogonal(Law):
     def __post_init__(self) -> None:
         _check_orthogonal(self, self.gain, self.scale, self.heads, "heads")
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        super().check(shape, fans)
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         if len(shape) < 2:
             raise CannotFill(
                 f"{self} needs at least 2 dimensions; got shape {tuple(shape)}. Write init.zeros() for a bias."
@@ -62,8 +61,7 @@ class DeltaOrthogonal(Law):
     def __post_init__(self) -> None:
         _check_orthogonal(self, self.gain, self.scale, self.groups, "groups")
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        super().check(shape, fans)
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         if not 3 <= len(shape) <= 5:
             raise CannotFill(
                 f"{self} is for convolution kernels, shape (out, in, *kernel) with 1 to 3 kernel axes; got shape "
@@ -100,8 +98,7 @@ class Mirrored(Law):
                 "mirrored(rows=False, columns=False) mirrors nothing; write init.orthogonal(gain, scale='fan_in')."
             )
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        super().check(shape, fans)
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         if not 2 <= len(shape) <= 5:
             raise CannotFill(
                 f"{self} needs a matrix or a convolution kernel, 2 to 5 dimensions; got shape {tuple(shape)}."
@@ -162,8 +159,9 @@ def orthogonal(gain: float = 1.0, scale: str = "singular", heads: int = 1) -> La
 def delta_orthogonal(gain: float = 1.0, scale: str = "singular", groups: int = 1) -> Law:
     r"""A convolution kernel that is an orthogonal matrix at its centre and zero elsewhere.
 
-    With "same" padding it keeps the norm of every pixel's channels, so it starts networks of thousands of layers. With
-    a stride it does so for the pixels that the stride keeps; with more inputs than outputs it projects.
+    With torch's "same" padding, for even kernels too, it keeps the norm of every pixel's channels, so it starts
+    networks of thousands of layers. With a stride it does so for the pixels that the stride keeps; with more inputs
+    than outputs it projects.
 
     Args:
         gain: every singular value of the centre, if `scale` is `"singular"`.
@@ -222,13 +220,17 @@ def mirrored(gain: float = 1.0, rows: bool = True, columns: bool = True) -> Law:
 
 
 def at_centre(matrix: Tensor, shape: Shape) -> Tensor:
-    """The kernel of `shape` with `matrix` at its centre; a 2-D shape is the matrix itself."""
+    """The kernel of `shape` with `matrix` at its centre; a 2-D shape is the matrix itself.
+
+    Of an even kernel's two middle taps it is the first, which reads the place it writes under torch's
+    `padding="same"`: that pads (k - 1) // 2 places in front.
+    """
     if len(shape) == 2:
         return matrix
     kernel = torch.zeros(tuple(shape), dtype=torch.float32, device="cpu")
     centre = kernel
     for n in reversed(shape[2:]):
-        centre = centre.select(-1, n // 2)
+        centre = centre.select(-1, (n - 1) // 2)
     centre.copy_(matrix)
     return kernel
 

@@ -26,8 +26,7 @@ class Padded(Law):
             raise CannotFill(f"padded(law, row) needs a law, as in padded(normal(), 0); got {shown(self.inner)}.")
         whole("the row of padded()", self.row, low=0)
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        super().check(shape, fans)
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         if len(shape) < 2 or self.row >= shape[0]:
             raise CannotFill(f"{self} needs a table with a row {self.row}; got shape {tuple(shape)}.")
         self.inner.check(shape, fans)

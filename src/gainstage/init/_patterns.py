@@ -9,7 +9,7 @@ from torch import Tensor
 from ._errors import CannotFill
 from ._fans import Fans
 from ._law import Law, Shape, kind, named
-from ._numbers import number, whole
+from ._numbers import number, shown, whole
 from ._orthogonal import at_centre
 from ._pointwise import Normal
 from ._write import draw
@@ -23,13 +23,15 @@ class Identity(Law):
 
     gain: float = 1.0
     groups: int = 1
+    later: bool = False  # of an even kernel's two middle taps the second, as torch's dirac_
 
     def __post_init__(self) -> None:
         number("the gain of identity()", self.gain)
+        if not isinstance(self.later, bool):
+            raise CannotFill(f"later of identity() is True or False; got {shown(self.later)}.")
         whole("the groups of identity()", self.groups)
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        super().check(shape, fans)
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         if not 2 <= len(shape) <= 5 or shape[0] % self.groups:
             raise CannotFill(
                 f"{self} needs shape (out, in) or (out, in, *kernel) with up to 3 kernel axes and `groups` dividing "
@@ -38,10 +40,13 @@ class Identity(Law):
 
     def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
         matrix = torch.eye(shape[0] // self.groups, shape[1], dtype=torch.float32, device="cpu").repeat(self.groups, 1)
-        return at_centre(matrix.mul_(self.gain), shape)
+        matrix.mul_(self.gain)
+        if not self.later or len(shape) == 2:
+            return at_centre(matrix, shape)
+        return at_centre(matrix, shape).flip(list(range(2, len(shape))))  # mirrors one middle tap into the other
 
     def scaled(self, factor: float) -> Law:
-        return Identity(self.gain * number("identity.scaled(factor)", factor), self.groups)
+        return Identity(self.gain * number("identity.scaled(factor)", factor), self.groups, self.later)
 
 
 @kind("zero")
@@ -49,7 +54,7 @@ class Identity(Law):
 class ZerO(Law):
     """Identity where it fits, Hadamard where the width grows."""
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         Identity().check(shape, fans)
 
     def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
@@ -76,8 +81,7 @@ class Sparse(Law):
         if not 0 <= number("the sparsity of sparse()", self.sparsity) <= 1:
             raise CannotFill(f"the sparsity of sparse() is the share of zeros, from 0 to 1; got {self.sparsity!r}.")
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        super().check(shape, fans)
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         if len(shape) != 2:
             raise CannotFill(f"{self} fills matrices; got shape {tuple(shape)}.")
 
@@ -114,16 +118,16 @@ def identity(gain: float = 1.0, groups: int = 1) -> Law:
 
 @named
 def dirac(groups: int = 1) -> Law:
-    """`identity` for convolutions, under torch's name.
+    """torch's `dirac_`: `identity` for convolutions, in an even kernel one tap later.
 
     Example:
-        >>> dirac() == identity()
-        True
+        >>> str(dirac(groups=2))
+        'identity(groups=2, later=True)'
 
     References:
         Zagoruyko & Komodakis, *DiracNets*, 2017.
     """
-    return Identity(1.0, whole("the groups of dirac()", groups))
+    return Identity(1.0, whole("the groups of dirac()", groups), later=True)
 
 
 @named

@@ -30,15 +30,14 @@ class VarianceScaling(Law):
         if not isinstance(self.label, str) or self.label not in _NAMED:
             raise UnknownLaw(f"the label of a variance_scaling is the name of a law; got {shown(self.label)}.")
         number(f"the scale of {self.label}()", self.scale, low=0)
-        _one_of("mode", self.mode, _MODES)
-        _one_of("distribution", self.distribution, _DISTRIBUTIONS)
+        for what, known in (("mode", _MODES), ("distribution", _DISTRIBUTIONS)):
+            object.__setattr__(self, what, _one_of(what, getattr(self, what), known))
 
     @property
     def name(self) -> str:
         return self.label
 
-    def check(self, shape: Shape, fans: Fans | None = None) -> None:
-        super().check(shape, fans)
+    def _check(self, shape: Shape, fans: Fans | None = None) -> None:
         usable_fans(self, shape, fans)
 
     def std(self, shape: Shape, fans: Fans | None = None) -> float:
@@ -86,13 +85,14 @@ def _usual(label: str) -> VarianceScaling | None:
     return usual if isinstance(usual, VarianceScaling) else None
 
 
-def _one_of(what: str, value: Any, known: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in known:
+def _one_of(what: str, value: Any, known: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value.lower() not in known:
         near = get_close_matches(value[:80].lower(), known, n=1) if isinstance(value, str) else []
         raise UnknownLaw(
             f"variance_scaling knows the {what}s {', '.join(known)}; got {shown(value)}."
             + (f" Did you mean {near[0]!r}?" if near else "")
         )
+    return value.lower()
 
 
 @named
@@ -104,7 +104,7 @@ def variance_scaling(scale: float = 1.0, mode: str = "fan_in", distribution: str
 
     Args:
         scale: $s \ge 0$. The square of a gain.
-        mode: `"fan_in"`, `"fan_out"`, `"fan_avg"` or `"fan_geo_avg"`, in this order of $n$.
+        mode: `"fan_in"`, `"fan_out"`, `"fan_avg"` or `"fan_geo_avg"`, in this order of $n$; in any case.
         distribution: `"normal"`, `"uniform"` or `"truncated_normal"` (at 2 sigma of the parent). All three have the
             variance of the formula.
 

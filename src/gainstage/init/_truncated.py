@@ -143,6 +143,11 @@ def truncated_normal(mean: float = 0.0, std: float = 1.0, cut: float = 2.0) -> L
 
     $$ \sigma_\text{parent} = \text{std} \Big/ \sqrt{1 - \frac{2 c\, \varphi(c)}{2 \Phi(c) - 1}} $$
 
+    This is the definition of TensorFlow's and JAX's *variance scaling* (`HeNormal`, `lecun_normal`), which divide by
+    0.8796. Everything else of this name means the parent: JAX's and Keras' `TruncatedNormal(stddev)`, timm's
+    `trunc_normal_tf_` and torch's `trunc_normal_` come out with 0.88 of what was asked. That is `trunc_normal`, or
+    `law("TruncatedNormal", stddev=...)`.
+
     Args:
         mean: of the result.
         std: of the result, at least 0.

@@ -61,6 +61,8 @@ def prepared(tensor: Tensor, law: Law | str, name: str, fans: Fans | None) -> tu
         )
     _check_memory(tensor, chosen, name)
     shape = tuple(tensor.shape)
+    if 0 in shape:
+        return chosen, Recipe("constant", (0.0,))  # no element to write
     chosen.check(shape, fans)
     concrete = chosen.concrete(shape, fans)
     return concrete, _recipe(concrete, name)

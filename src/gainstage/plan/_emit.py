@@ -39,7 +39,7 @@ _CENTRE = '''
 def centre(weight):
     """The middle tap of a convolution kernel; a matrix itself."""
     for size in reversed(weight.shape[2:]):
-        weight = weight[..., size // 2]
+        weight = weight[..., (size - 1) // 2]
     return weight
 
 '''
@@ -141,7 +141,13 @@ def _delta(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str
 
 def _identity(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:
     call = "eye_" if len(shape) == 2 else "dirac_"
-    return [f"nn.init.{call}({target})", *([f"{target}.mul_({_literal(law.gain)})"] if law.gain != 1 else [])]
+    even = any(size % 2 == 0 for size in shape[2:]) and not law.later
+    moved = [f"{target}.copy_({target}.flip({list(range(2, len(shape)))}))  # to the tap that padding centres"]
+    return [
+        f"nn.init.{call}({target})",
+        *moved * even,
+        *([f"{target}.mul_({_literal(law.gain)})"] if law.gain != 1 else []),
+    ]
 
 
 def _blocks(law: Any, target: str, shape: tuple[int, ...], name: str) -> list[str]:

@@ -136,7 +136,7 @@ def centred(site: Site, call: WeightCall, shapes: Mapping[int, tuple[int, ...]])
         or shapes[call.data.site][-len(kernel) :] != site.shape[-len(kernel) :]
     ):
         return True
-    middles = [taps // 2 * _along(ops.argument(site, "dilation", 1), axis) for axis, taps in enumerate(kernel)]
+    middles = [(taps - 1) // 2 * _along(ops.argument(site, "dilation", 1), axis) for axis, taps in enumerate(kernel)]
     return middles == [_padding(site, axis, taps) for axis, taps in enumerate(kernel)]
 
 
