@@ -70,6 +70,66 @@ def test_relative_progress_of_a_negative_loss(first, then, progress) -> None:
     assert stopper.step(then) == (not progress)
 
 
+def ignite(values, patience: int, delta: float, cumulative: bool) -> int | None:
+    """The epoch at which `ignite.handlers.EarlyStopping` ends a run, for a score that should rise."""
+    best, wait = None, 0
+    for epoch, score in enumerate(values):
+        if best is None:
+            best = score
+        elif score <= best + delta:
+            if not cumulative and score > best:
+                best = score
+            wait += 1
+            if wait >= patience:
+                return epoch
+        else:
+            best, wait = score, 0
+    return None
+
+
+@given(st.lists(st.integers(-20, 20), min_size=1, max_size=30), st.integers(1, 5), st.integers(0, 5), st.booleans())
+def test_both_ways_to_measure_a_step_are_ignites(values, patience, delta, cumulative) -> None:
+    for mode, sign in (("max", 1), ("min", -1)):
+        stopper = EarlyStopping("it", mode=mode, patience=patience, min_delta=delta, cumulative=cumulative)
+        stops = [epoch for epoch, value in enumerate(values) if stopper.step(float(sign * value))]
+        assert (stops[0] if stops else None) == ignite(values, patience, delta, cumulative)
+        assert stopper.best == sign * max(values)
+
+
+def test_small_steps_add_up_or_each_counts_by_itself() -> None:
+    steps = [10.0, 9.4, 8.8, 8.2, 7.6]
+    assert [EarlyStopping(patience=2, min_delta=1.0).step(v) for v in steps] == [False] * 5
+    both = {way: EarlyStopping(patience=2, min_delta=1.0, cumulative=way) for way in (True, False)}
+    assert {way: [stopper.step(v) for v in steps] for way, stopper in both.items()} == {
+        True: [False] * 5,
+        False: [False, False, True, True, True],
+    }
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_reset_it_watches_another_run_as_a_new_one_would(on_disk, tmp_path) -> None:
+    def stopper(name: str) -> EarlyStopping:
+        path = tmp_path / f"{name}.safetensors" if on_disk else None
+        return EarlyStopping(patience=2, keep={"model": model}, path=path)
+
+    model = nn.Linear(1, 1, bias=False)
+    used, new = stopper("used"), stopper("new")
+    for loss in (0.1, 0.2, 0.3):
+        used.step(loss)
+    assert used.reason is not None
+    used.reset()
+    assert (used.reason, used.best, used.best_epoch, used.epoch) == (None, None, None, 0)
+    with pytest.raises(TrainError, match="no best epoch yet"):
+        used.restore()
+    for value, loss in ((7.0, 3.0), (8.0, 2.0), (9.0, 2.5)):
+        nn.init.constant_(model.weight, value)
+        assert used.step(loss) == new.step(loss)
+    assert used.restore() == 2.0
+    assert model.weight.item() == 8.0
+    assert used.state_dict().keys() == new.state_dict().keys()
+    assert used.values == new.values
+
+
 def test_small_progress_is_kept_though_it_does_not_count() -> None:
     stopper = EarlyStopping(patience=3, min_delta=0.5)
     assert decisions(stopper, [1.0, 0.9, 0.8, 0.7])[-1] == (

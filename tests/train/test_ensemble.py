@@ -1,6 +1,7 @@
 import builtins
 import copy
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gainstage.train import (
+    EarlyStopping,
     Ensemble,
     Stacking,
     TrainError,
@@ -229,6 +231,37 @@ def test_what_the_learner_sees_comes_from_members_that_did_not() -> None:
     assert (seen["features"].argmax(1) == y).float().mean() < 0.8
 
 
+def test_every_fold_has_each_class_in_its_share_and_every_sample_once() -> None:
+    y = torch.tensor([0] * 40 + [1] * 20 + [2] * 8)[torch.randperm(68, generator=torch.Generator().manual_seed(0))]
+    stacking = Stacking(mlp, 1, folds=4)
+    fold = stacking._dealt(y)
+    assert torch.equal(torch.bincount(fold * 3 + y), torch.tensor([10, 5, 2] * 4))
+    assert not torch.equal(fold, Stacking(mlp, 1, folds=4, seed=1)._dealt(y))
+    assert torch.equal(torch.bincount(stacking._dealt(y.double())), torch.tensor([17] * 4))
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3], [-5, 7, 100]])
+def test_labels_that_are_no_indices_are_numbered_in_their_order(data, labels) -> None:
+    x, y = data
+    plain = Stacking(mlp, 2, folds=3).fit(x, y, **OPTIONS)
+    named = Stacking(mlp, 2, folds=3).fit(x, torch.tensor(labels)[y], **OPTIONS)
+    assert named.classes.tolist() == labels
+    assert plain.classes.tolist() == [0, 1, 2]
+    torch.testing.assert_close(named.predict(x), plain.predict(x))
+    with pytest.raises(TrainError, match="4 classes and a member 3 outputs"):
+        Stacking(mlp, 2, folds=3).fit(x, torch.arange(240) % 4, **OPTIONS)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits", "outputs"])
+def test_a_member_of_weight_0_may_say_what_it_likes(average) -> None:
+    good = torch.randn(2, 5, 3, requires_grad=True)
+    both = torch.cat([good, torch.full((1, 5, 3), float("nan"))])
+    got, expected = combine(both, average=average, weights=[1, 3, 0]), combine(good, average=average, weights=[1, 3])
+    torch.testing.assert_close(got, expected)
+    assert torch.autograd.grad(got.sum(), good)[0].isfinite().all()
+    assert torch.equal(vote(both.detach(), weights=[1, 3, 0]), vote(good.detach(), weights=[1, 3]))
+
+
 def test_stacking_a_regression_and_its_errors(data, monkeypatch) -> None:
     x, _ = data
     target = x @ torch.tensor([1.0, -2.0, 0.0, 0.5])
@@ -374,3 +407,55 @@ def test_an_average_asks_for_data_where_there_is_batch_normalization(data) -> No
     assert torch.allclose(averaged[1].running_mean, averaged[0](data[0]).mean(0), atol=1e-5)
     with pytest.raises(TrainError, match="decay is 1"):
         WeightAverage(model, decay=1)
+
+
+@pytest.mark.parametrize("decay", [None, 0.9])
+@pytest.mark.parametrize("way", ["state", "pickle", "copy"])
+def test_an_average_goes_on_where_it_was_stored(decay, way) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    average = WeightAverage(model, decay=decay)
+    stay = copy.deepcopy(model)
+
+    def go_on(average: WeightAverage, model: nn.Module) -> dict[str, Tensor]:
+        for value in (1.0, 5.0, -2.0):
+            nn.init.constant_(model.weight, value)
+            average.update()
+        return average.model().state_dict()
+
+    for value in (3.0, 4.0):
+        nn.init.constant_(model.weight, value)
+        average.update()
+    if way == "state":
+        other = WeightAverage(stay, decay=decay)
+        other.load_state_dict(copy.deepcopy(average.state_dict()))
+        trained = stay
+    else:
+        other = pickle.loads(pickle.dumps(average)) if way == "pickle" else copy.deepcopy(average)
+        trained = other._trained
+    assert other.count == 2
+    expected = go_on(average, model)
+    for name, tensor in go_on(other, trained).items():
+        torch.testing.assert_close(tensor, expected[name])
+
+
+def test_early_stopping_puts_an_average_back_to_the_best_epoch(tmp_path) -> None:
+    for path in (None, tmp_path / "best.safetensors"):
+        model = nn.Linear(2, 1, bias=False)
+        average = WeightAverage(model, decay=0.5)
+        stopper = EarlyStopping("val_loss", keep={"model": model, "averaged": average}, path=path)
+        for value, loss in ((1.0, 3.0), (2.0, 1.0), (9.0, 2.0)):
+            nn.init.constant_(model.weight, value)
+            average.update()
+            stopper.step(loss)
+        stopper.restore()
+        assert (average.count, average.model().weight.tolist()) == (2, [[1.5, 1.5]])
+
+
+def test_the_state_of_another_average_is_refused_and_changes_nothing() -> None:
+    average = WeightAverage(nn.Linear(2, 1))
+    average.update()
+    before = average.model().state_dict()
+    with pytest.raises(TrainError, match=r"'module\.weight' does not fit"):
+        average.load_state_dict(WeightAverage(nn.Linear(3, 1)).state_dict())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in average.model().state_dict().items())

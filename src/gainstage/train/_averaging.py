@@ -1,7 +1,7 @@
 """A running average of the weights along one training run."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -29,6 +29,9 @@ class WeightAverage:
         start: the first step that counts, from 0. SWA starts where the learning rate is constant and the model good.
         every: count every so many steps.
 
+    Its state is data, so that `EarlyStopping(keep={"model": model, "averaged": average})` puts the average back to the
+    best epoch too, and `save_checkpoint(path, averaged=average)` keeps it; it can be copied and pickled.
+
     Attributes:
         count: how many states were averaged.
 
@@ -55,8 +58,7 @@ class WeightAverage:
         if every < 1 or start < 0:
             raise TrainError(f"start is {start} and every is {every}: expected at least 0 and at least 1")
         self._trained = model
-        rule = None if decay is None else get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        self._average = AveragedModel(model, multi_avg_fn=rule)
+        self._average = AveragedModel(model, multi_avg_fn=None if decay is None else _Ema(decay))
         self._start, self._every = start, every
 
     @property
@@ -72,6 +74,24 @@ class WeightAverage:
     def update(self) -> None:
         """Count the weights as they now are."""
         self._average.update_parameters(self._trained)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average, and of how many states it is one; not the settings."""
+        return self._average.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned.
+
+        Raises:
+            TrainError: it is the state of another model; nothing is changed.
+        """
+        own = self._average.state_dict()
+        shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
+        given = {name: tuple(getattr(tensor, "shape", ())) for name, tensor in state_dict.items()}
+        if shapes != given:
+            wrong = sorted(name for name in {*shapes, *given} if shapes.get(name) != given.get(name))
+            raise TrainError(f"this is no state of an average of this model: {wrong[0]!r} does not fit")
+        self._average.load_state_dict(state_dict)
 
     def model(self, loader: Iterable[Any] | None = None) -> nn.Module:
         """A new module with the averaged weights.
@@ -97,3 +117,13 @@ class WeightAverage:
                 )
             update_batchnorm(model, loader)
         return model
+
+
+class _Ema:
+    """torch's rule for an exponential average, as something that can be pickled."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def __call__(self, averaged: Any, current: Any, count: Any) -> None:
+        get_ema_multi_avg_fn(self.decay)(averaged, current, count)  # type: ignore[no-untyped-call]

@@ -26,7 +26,8 @@ def combine(
         outputs: of every member, `[members, n, classes, ...]` logits or log-probabilities; with `"outputs"`, of any
             meaning and shape `[members, ...]`.
         average: what is averaged.
-        weights: one for each member, not negative; scaled to sum to 1. Equal by default.
+        weights: one for each member, not negative; scaled to sum to 1. Equal by default. A member of weight 0 is left
+            out, whatever it says.
 
     Returns:
         A tensor as one member gives it; half precision comes out in float32.
@@ -39,7 +40,11 @@ def combine(
         >>> combine(both).exp()
         tensor([[0.7000, 0.3000]])
     """
-    w = weights_of(weights, len(outputs)).to(outputs.device)
+    w = weights_of(weights, len(outputs))
+    heard = w.nonzero()[:, 0]
+    if len(heard) < len(w):  # a member of weight 0 is not asked: what it says may be NaN
+        w, outputs = w[heard], outputs[heard.to(outputs.device)]
+    w = w.to(outputs.device)
     z = outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
     shaped = w.to(z.dtype).view(-1, *[1] * (z.dim() - 1))
     if average == "outputs":

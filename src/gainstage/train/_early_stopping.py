@@ -32,6 +32,8 @@ class EarlyStopping:
         patience: epochs without progress after which to stop; None to stop for other reasons only.
         min_delta: the least progress, at least 0.
         relative: `min_delta` is a share of the value to improve on, whatever its sign.
+        cumulative: small steps add up: $r$ is the value of the last progress. `False` measures each step by itself: $r$
+            is then the best value so far, as with `cumulative_delta=False` in ignite.
         mode: `"min"` or `"max"`; by default what the metric's name says, see `mode_of`.
         baseline: progress begins beyond this value.
         start_from: epochs at the start that are only checked for values that are not finite.
@@ -71,6 +73,7 @@ class EarlyStopping:
         patience: int | None = 10,
         min_delta: float = 0.0,
         relative: bool = False,
+        cumulative: bool = True,
         mode: Mode | None = None,
         baseline: float | None = None,
         start_from: int = 0,
@@ -85,10 +88,23 @@ class EarlyStopping:
         self.metric = metric
         self.mode: Mode = mode_of(metric) if mode is None else mode
         self.patience, self.min_delta, self.relative, self.baseline = patience, min_delta, relative, baseline
+        self.cumulative = cumulative
         self.start_from, self.on_nonfinite, self.smooth, self.criterion = start_from, on_nonfinite, smooth, criterion
         self.stopping_threshold, self.divergence_threshold = stopping_threshold, divergence_threshold
         self.keep, self.path = dict(keep or {}), None if path is None else Path(path)
         self._check_settings()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all it has seen and keeps, to watch another run under the same settings.
+
+        A file at `path` stays until the new run has a best epoch, which is written over it.
+
+        Example:
+            >>> stopper = EarlyStopping("val_loss", patience=1)
+            >>> stopper.step(0.5), stopper.step(0.6), stopper.reset(), stopper.step(0.9), stopper.best
+            (False, True, None, False, 0.9)
+        """
         self.epoch = self.wait = 0
         self.best: float | None = None
         self.best_epoch: int | None = None
@@ -201,6 +217,8 @@ class EarlyStopping:
             self.progress, self.wait = value, 0
         else:
             self.wait += 1
+            if not self.cumulative and goal is not None and self._better(value, goal):
+                self.progress = value  # no progress, but the next step is measured from here
         if self.best is not None and not self._better(value, self.best):
             return False
         self.best, self.best_epoch = value, epoch

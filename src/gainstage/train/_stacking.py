@@ -17,9 +17,10 @@ class Stacking:
 
     $$ f(x) = \text{meta}\left(f_1(x), \dots, f_K(x)\right) $$
 
-    The learner sees, for every training sample, what members said that had not been trained on it: each member is
-    trained once on all samples and once without each fold, from the same start. All of these runs are one call of
-    `fit_many`. Classifiers hand on their log-probabilities, regressions (a floating `y`) their outputs.
+    Folds hold each class in the share that the data does. The learner sees, for every training sample, what members
+    said that had not been trained on it: each member is trained once on all samples and once without each fold, from
+    the same start. All of these runs are one call of `fit_many`. Classifiers hand on their log-probabilities,
+    regressions (a floating `y`) their outputs.
 
     Args:
         make: `make(seed)` returns one member.
@@ -27,6 +28,10 @@ class Stacking:
         folds: number of parts, 2 or more; drawn at random by `seed`.
         meta: an estimator of scikit-learn; by default `LogisticRegression`, or `Ridge` for a regression.
         seed: of the members and of the folds.
+
+    Attributes:
+        classes: the label of each column of `predict`, of the first ones where a member has more outputs than there
+            are labels; None before `fit` and for a regression.
 
     Raises:
         TrainError: fewer than 2 folds, or scikit-learn is not installed (extra `study`).
@@ -52,6 +57,7 @@ class Stacking:
         self.ensemble = Ensemble.make(make, size, seed=seed)
         self.folds, self.seed = folds, seed
         self.meta = meta
+        self.classes: Tensor | None = None
         self._classes = 0
 
     def fit(self, x: Any, y: Tensor, **options: Any) -> "Stacking":
@@ -59,7 +65,8 @@ class Stacking:
 
         Args:
             x: samples `[n, ...]`.
-            y: classes `[n]`, or numbers `[n]` or `[n, outputs]`.
+            y: classes `[n]`, or numbers `[n]` or `[n, outputs]`. Classes that are not among the indices of a member's
+                outputs, such as 1 to 3 for three, are numbered in order: `classes` says which column is which.
             options: of `fit_many`: `loss`, `lr`, `steps`, `batch_size`, and what else it takes.
 
         Returns:
@@ -72,7 +79,9 @@ class Stacking:
         members, n = list(self.ensemble.members), len(y)
         if n < 2 * self.folds:
             raise TrainError(f"{n} samples are too few for {self.folds} folds: expected {2 * self.folds} or more")
-        fold = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed)) % self.folds
+        if not y.is_floating_point():
+            y = self._numbered(x, y)
+        fold = self._dealt(y)
         without = [[copy.deepcopy(member) for member in members] for _ in range(self.folds)]
         rows = [torch.arange(n)] * len(members)
         for k in range(self.folds):
@@ -94,7 +103,7 @@ class Stacking:
         return self
 
     def predict(self, x: Any) -> Tensor:
-        """Log-probabilities `[n, classes]` of a classifier (minus infinity for classes never seen), else numbers.
+        """Log-probabilities `[n, outputs]` of a classifier (minus infinity for classes never seen), else numbers.
 
         Raises:
             TrainError: it was not fitted.
@@ -108,6 +117,29 @@ class Stacking:
         scores = found.new_full((len(found), self._classes), -float("inf"))
         scores[:, torch.as_tensor(self.meta.classes_)] = found
         return scores
+
+    def _numbered(self, x: Any, y: Tensor) -> Tensor:
+        """The labels as indices of a member's outputs."""
+        outputs = self.ensemble.outputs(_at(x, torch.arange(1))).shape[2]
+        if int(y.min()) >= 0 and int(y.max()) < outputs:
+            self.classes = torch.arange(outputs)
+            return y
+        found: tuple[Tensor, Tensor] = torch.unique(y, return_inverse=True)
+        labels, numbered = found
+        if len(labels) > outputs:
+            raise TrainError(f"y has {len(labels)} classes and a member {outputs} outputs: give it one for each")
+        self.classes = labels.cpu()
+        return numbered
+
+    def _dealt(self, y: Tensor) -> Tensor:
+        """The fold of each sample, at random; those of one class are dealt out in turn."""
+        order = torch.randperm(len(y), generator=torch.Generator().manual_seed(self.seed))
+        if y.is_floating_point():
+            return order % self.folds
+        order = order[y.cpu()[order].argsort(stable=True)]
+        fold = torch.empty(len(y), dtype=torch.long)
+        fold[order] = torch.arange(len(y)) % self.folds
+        return fold
 
     def _features(self, outputs: Tensor, y: Tensor | None) -> Tensor:
         """`[n, members * outputs]` from `[members, n, outputs]`."""

@@ -185,3 +185,10 @@ def test_renorm_limits_rise_linearly_and_stay() -> None:
         layer.num_batches_tracked.fill_(seen)
         found.append(tuple(round(limit.item(), 6) for limit in layer.limits()))
     assert found == [(1, 0), (1, 0), (1.5, 2.5), (2, 5), (3, 5), (3, 5)]
+
+
+@pytest.mark.parametrize("wrong", [{"r_max": 0.5}, {"d_max": -0.1}, {"r_max": float("nan")}, {"momentum": 1.5}])
+def test_renormalization_refuses_limits_that_cannot_be(wrong: dict) -> None:
+    with pytest.raises(LayerError, match=f"{next(iter(wrong))} is"):
+        BatchRenorm(3, **wrong)
+    BatchRenorm(3, r_max=1.0, d_max=0.0, momentum=1.0)

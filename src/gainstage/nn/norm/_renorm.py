@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gainstage.nn._errors import LayerError
 from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import (
     affine,
@@ -38,7 +39,8 @@ class BatchRenorm(Leaf, nn.modules.batchnorm._NormBase):
         d_steps: the batch at which $d_m$ reaches `d_max`.
 
     Raises:
-        LayerError: on calling it with another number of channels, or while training with one value a channel.
+        LayerError: `r_max` is below 1, `d_max` below 0, `momentum` not within 0 to 1; on calling it with another number
+            of channels, or while training with one value a channel.
 
     Example:
         >>> layer = BatchRenorm(2, warmup=0, r_steps=0, d_steps=0, affine=False)
@@ -66,6 +68,13 @@ class BatchRenorm(Leaf, nn.modules.batchnorm._NormBase):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        if not (r_max >= 1 and d_max >= 0):
+            raise LayerError(
+                f"r_max is {r_max} and d_max is {d_max}: r is held to [1 / r_max, r_max] and d to [-d_max, d_max], so "
+                "expected r_max of at least 1 and d_max of at least 0"
+            )
+        if not 0 <= momentum <= 1:
+            raise LayerError(f"momentum is {momentum}: expected the weight of a batch, 0 to 1, for instance 0.01")
         super().__init__(num_features, eps, momentum, affine, True, device, dtype)
         self.r_max, self.d_max = r_max, d_max
         self.warmup, self.r_steps, self.d_steps = warmup, r_steps, d_steps
