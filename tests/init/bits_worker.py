@@ -23,14 +23,19 @@ LAWS = {
     "queries": (init.mimetic("q", 3, pair="attn"), (96, 96)),
     "sparse": (init.sparse(0.5), (40, 60)),
 }
+WIDE = ("normal", "uniform", "lopsided", "square", "tall", "wide", "delta", "mirrored")  # in float64 too
 
 
 def digests() -> dict[str, str]:
-    """The first 16 digits of the MD5 of each law's float32 numbers, in row-major order."""
-    return {
-        name: md5(init.fill_(torch.empty(shape), law, seed=3, name="w").numpy().tobytes()).hexdigest()[:16]
-        for name, (law, shape) in LAWS.items()
-    }
+    """The first 16 digits of the MD5 of each law's numbers, in row-major order."""
+    found = {name: digest(name, torch.float32) for name in LAWS}
+    return found | {f"{name}, float64": digest(name, torch.float64) for name in WIDE}
+
+
+def digest(name: str, dtype: torch.dtype) -> str:
+    law, shape = LAWS[name]
+    made = init.fill_(torch.empty(shape, dtype=dtype), law, seed=3, name="w")
+    return md5(made.numpy().tobytes()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

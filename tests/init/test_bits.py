@@ -15,7 +15,8 @@ from gainstage.init import _threads
 sys.path.insert(0, str(Path(__file__).parent))
 import bits_worker as worker
 
-# The pointwise streams and `sparse` are those of the first release. What is made of matrix products is version 2.
+# The pointwise streams and `sparse` are those of the first release. What is made of matrix products is version 2,
+# and so is all of float64.
 EXPECTED = {
     "normal": "6151eb3d0b88a549",
     "uniform": "08b25fd742b826c8",
@@ -31,6 +32,14 @@ EXPECTED = {
     "values": "ff944909949e35e0",
     "queries": "0ab14a67565d0b53",
     "sparse": "444347733761a11f",
+    "normal, float64": "06d5fdf62d739d91",
+    "uniform, float64": "8194a5c4a5be5560",
+    "lopsided, float64": "d55b735f83a7a2fb",
+    "square, float64": "f5a81eeff87d32b2",
+    "tall, float64": "2a532680f27c86f7",
+    "wide, float64": "1efa7986d14f81eb",
+    "delta, float64": "09c263e07109033c",
+    "mirrored, float64": "b005b5878b3e46fd",
 }
 
 

@@ -184,11 +184,16 @@ def fill_runs(
         pair = (part, _NO_HALVES) if out.dtype == np.float32 else (_NO_FLOATS, part)
         _runs(*pair, at + start, base, stride, run, recipe.kind == "uniform", number, *words)
 
-    parts = min(torch.get_num_threads(), out.size // WORTH_A_THREAD)
+    in_shares(out.size, share)
+
+
+def in_shares(size: int, share: Callable[[int, int], None]) -> None:
+    """`share(start, stop)` for parts of `size` elements, in as many threads as torch uses and are worth it."""
+    parts = min(torch.get_num_threads(), size // WORTH_A_THREAD)
     if parts < 2:
-        share(0, out.size)
+        share(0, size)
         return
-    cuts = [out.size * part // parts // TILE * TILE for part in range(parts)] + [out.size]
+    cuts = [size * part // parts // TILE * TILE for part in range(parts)] + [size]
     threads = [Thread(target=share, args=cut) for cut in pairwise(cuts[1:])]
     for thread in threads:
         thread.start()

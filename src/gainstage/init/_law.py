@@ -56,7 +56,7 @@ class Law:
         return None
 
     def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
-        """The whole tensor of a law that is not pointwise: float32, on the CPU."""
+        """The whole tensor of a law that is not pointwise, on the CPU in the stream's dtype (or float32)."""
         raise NotImplementedError
 
     def scaled(self, factor: float) -> "Law":

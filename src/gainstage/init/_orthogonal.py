@@ -227,7 +227,7 @@ def at_centre(matrix: Tensor, shape: Shape) -> Tensor:
     """
     if len(shape) == 2:
         return matrix
-    kernel = torch.zeros(tuple(shape), dtype=torch.float32, device="cpu")
+    kernel = torch.zeros(tuple(shape), dtype=matrix.dtype, device="cpu")
     centre = kernel
     for n in reversed(shape[2:]):
         centre = centre.select(-1, (n - 1) // 2)

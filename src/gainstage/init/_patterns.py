@@ -39,7 +39,7 @@ class Identity(Law):
             )
 
     def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
-        matrix = torch.eye(shape[0] // self.groups, shape[1], dtype=torch.float32, device="cpu").repeat(self.groups, 1)
+        matrix = torch.eye(shape[0] // self.groups, shape[1], dtype=stream.dtype, device="cpu").repeat(self.groups, 1)
         matrix.mul_(self.gain)
         if not self.later or len(shape) == 2:
             return at_centre(matrix, shape)
@@ -60,9 +60,9 @@ class ZerO(Law):
     def build(self, shape: Shape, fans: Fans | None, stream: Stream) -> Tensor:
         out, into = shape[:2]
         if out <= into:
-            return at_centre(torch.eye(out, into, dtype=torch.float32, device="cpu"), shape)
+            return at_centre(torch.eye(out, into, dtype=stream.dtype, device="cpu"), shape)
         m = ceil(log2(out))
-        hadamard = torch.ones(1, 1, dtype=torch.float32, device="cpu")
+        hadamard = torch.ones(1, 1, dtype=stream.dtype, device="cpu")
         for _ in range(m):
             hadamard = torch.cat([torch.cat([hadamard, hadamard], 1), torch.cat([hadamard, -hadamard], 1)])
         return at_centre(hadamard[:out, :into] * 2 ** (-(m - 1) / 2), shape)

@@ -13,15 +13,15 @@ from torch import Tensor
 from gainstage._memory import array_over
 
 from ._reference import Recipe
-from .streams import Stream, Words
+from .streams import Stream
 
 PIECE = 1 << 20  # elements of the float32 buffer where one is needed: 4 MB
 Run = tuple[int, int, int, int]  # base, stride, length of a run, number of runs
 
 
 def draw(recipe: Recipe, stream: Stream, shape: Sequence[int]) -> Tensor:
-    """A whole tensor of `shape`, float32 on the CPU."""
-    out = torch.empty(tuple(shape), dtype=torch.float32, device="cpu")
+    """A whole tensor of `shape` on the CPU, in the stream's dtype."""
+    out = torch.empty(tuple(shape), dtype=stream.dtype, device="cpu")
     write_(out, recipe, stream, shape, (0,) * len(shape))
     return out
 
@@ -36,12 +36,12 @@ def write_(target: Tensor, recipe: Recipe, stream: Stream, shape: Sequence[int],
     if not target.is_contiguous():
         _write_by_slabs(target, recipe, stream, shape, offset)
         return
-    words, flat, start = stream.words(), target.view(-1), 0
+    write_runs, flat, start = _write_wide if stream.wide else _write_runs, target.view(-1), 0
     if target.shape == shape:  # all of it, as most often
-        _write_runs(flat, recipe, words, 0, 0, flat.numel())
+        write_runs(flat, recipe, stream, 0, 0, flat.numel())
         return
     for base, stride, length, count in runs(shape, offset, target.shape):
-        _write_runs(flat[start : start + length * count], recipe, words, base, stride, length)
+        write_runs(flat[start : start + length * count], recipe, stream, base, stride, length)
         start += length * count
 
 
@@ -58,8 +58,25 @@ def runs(shape: Sequence[int], offset: Sequence[int], box: Sequence[int]) -> Ite
             yield first + (row + r * row_stride) * stride, stride, length, row_length
 
 
-def _write_runs(flat: Tensor, recipe: Recipe, words: Words, base: int, stride: int, length: int) -> None:
+def _write_wide(flat: Tensor, recipe: Recipe, stream: Stream, base: int, stride: int, length: int) -> None:
+    """Regular runs of float64 numbers into contiguous memory."""
+    from ._double_cpu import fill_runs
+
+    words, low = stream.words(), stream.part("low").words()
+    if type(flat) is Tensor and flat.is_cpu and not flat.is_neg():
+        fill_runs(array_over(flat), recipe, words, low, base, stride, length)
+        return
+    buffer = torch.empty(min(PIECE, flat.numel()), dtype=torch.float64, device="cpu")
+    for start in range(0, flat.numel(), PIECE):
+        piece = flat[start : start + PIECE]
+        part = buffer[: piece.numel()]
+        fill_runs(array_over(part), recipe, words, low, base, stride, length, start)
+        piece.copy_(part)
+
+
+def _write_runs(flat: Tensor, recipe: Recipe, stream: Stream, base: int, stride: int, length: int) -> None:
     """Regular runs into contiguous memory."""
+    words = stream.words()
     if flat.is_cuda and flat.element_size() > 1:
         from ._triton import available, fill_runs
 
@@ -85,7 +102,7 @@ def _write_by_slabs(
 ) -> None:
     """Strided memory: through a buffer that holds as much of the outermost axes as fits."""
     if target.numel() <= PIECE:
-        buffer = torch.empty(target.shape, dtype=torch.float32, device="cpu")
+        buffer = torch.empty(target.shape, dtype=stream.dtype, device="cpu")
         write_(buffer, recipe, stream, shape, offset)
         target.copy_(buffer)
         return

@@ -6,13 +6,16 @@ four words. Two streams therefore never overlap unless all 128 bits of their has
 
 What a wrapper puts in front of a name (DDP, compile, checkpoint, FSDP) is no part of it: `bare_name`.
 
-Element `i` of a parameter is made from one 32-bit word. Blocks are dealt out in groups of 16, so that a vector unit
-writes whole registers: element `i` is word `(i % 64) // 16` of block `16 * (i // 64) + i % 16`.
+Element `i` of a parameter is made from one 32-bit word, in float64 from two (`_double_cpu.py`). Blocks are dealt out in
+groups of 16, so that a vector unit writes whole registers: element `i` is word `(i % 64) // 16` of block
+`16 * (i // 64) + i % 16`.
 """
 
 from dataclasses import dataclass
 from hashlib import blake2b
 from struct import unpack
+
+import torch
 
 LANES = 16  # Philox blocks computed side by side
 GROUP = 4 * LANES  # elements of one group
@@ -26,6 +29,7 @@ class Stream:
     Args:
         seed: any integer.
         name: the parameter's name, any text.
+        wide: numbers are made in float64, with the words of `name[low]` besides, and not in float32.
 
     Example:
         >>> Stream(0, "fc.weight").words()
@@ -36,6 +40,7 @@ class Stream:
 
     seed: int
     name: str
+    wide: bool = False
 
     def words(self) -> Words:
         """Key (two words) and upper counter (two words) of this stream."""
@@ -45,7 +50,12 @@ class Stream:
 
     def part(self, index: int | str) -> "Stream":
         """The stream of one block of a packed parameter: its name with `[index]` appended."""
-        return Stream(self.seed, f"{self.name}[{index}]")
+        return Stream(self.seed, f"{self.name}[{index}]", self.wide)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which numbers are made."""
+        return torch.float64 if self.wide else torch.float32
 
 
 _OUTER = "module."  # in front only: inside a name it is the user's own
