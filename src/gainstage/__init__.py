@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from gainstage import init as init
     from gainstage import nn as nn
     from gainstage import report as report
@@ -62,6 +63,10 @@ def __getattr__(name: str) -> Any:
         return import_module(f"gainstage.{name}")
     if name in _HOME:
         return getattr(import_module(f"gainstage.{_HOME[name]}"), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gainstage")
     raise AttributeError(f"module 'gainstage' has no attribute {name!r}")
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from gainstage._notebook import folded
 from gainstage._visible import visible
 from gainstage.check.quantity import SEVERITIES as SEVERITIES
 from gainstage.check.quantity import Severity as Severity
@@ -168,6 +169,20 @@ class Report:
             "not_judged": [{"code": n.code, "name": n.name, "why": n.why} for n in self.not_judged],
             **known,
         }
+
+    def _repr_html_(self) -> str:
+        """In a notebook: how many findings, and each folded with its numbers and its fix."""
+        counts = [f"{self.count(s)} {s}{'s' * (self.count(s) != 1)}" for s in ("error", "warning", "note")]
+        parts = [
+            (
+                f"{f.severity} {f.code} {f.name} {f.where}",
+                f"{f.message}\nmeasured: {f.measured}\nexpected: {f.expected}\nfix: {f.fix}",
+            )
+            for f in self.findings
+        ]
+        unjudged = "\n".join(f"{rule.code} {rule.name}: {rule.why}" for rule in self.not_judged)
+        parts.append((f"{len(self.judged)} rules judged, {len(self.not_judged)} not", unjudged))
+        return folded(f"{self.model}: {', '.join(counts)}", parts)
 
     def __str__(self) -> str:
         lines = [f"{f.code} {f.severity} {f.where}: {f.measured} (expected {f.expected})" for f in self.findings]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from gainstage._notebook import folded
 from gainstage._visible import visible
 from gainstage.plan._apply import apply
 from gainstage.plan._assignments import AUTO as AUTO
@@ -54,6 +55,12 @@ class Plan(Assignments):
     def to_python(self) -> str:
         """Plain PyTorch code that fills the model by the same laws, without gainstage."""
         return to_python(self)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: how much is planned, and folded the table and the reasons."""
+        *rows, total = self.table(width=None).splitlines()
+        reasons = "\n".join(f"{name}: {each.reason}" for name, each in self.items())
+        return folded(f"{self.model}: {total}", [("roles and laws", "\n".join(rows)), ("reasons", reasons)])
 
     def __str__(self) -> str:
         return self.table()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gainstage._notebook import folded
 from gainstage.study._arm import nearest
 from gainstage.study._comparison import Comparison, compare_all
 from gainstage.study._errors import StudyError
@@ -102,6 +103,16 @@ class Results(Measured):
         values = {name: getattr(self, name) for name in ("data", "score", "guess", "steps", "margin", "resolution")}
         values |= {"seeds": self.seeds, "arms": arms, "runs": list(self.rows())}
         return json.dumps(_jsonable(values | {"verdicts": [asdict(v) for v in self.verdicts()]}), allow_nan=False)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: what was studied, the verdicts, and folded every arm's scores."""
+        verdicts = [(verdict.sentence, str(verdict)) for verdict in self.verdicts()]
+        scores = "\n".join(
+            f"{label}: {' '.join(f'{score:.4g}' for score in each.scores)}"
+            for label, each in zip(self.labels, self.arms, strict=True)
+        )
+        head = f"{self.data}, {self.score}: {len(self.arms)} arms, {len(self.seeds)} seeds"
+        return folded(head, [*verdicts, (f"{self.score} of each run", scores)])
 
     def plot(self, kind: str = "scores", ax: Any = None, **options: Any) -> Any:
         """Draw the scores with their intervals, the learning `"curves"`, or a `"heatmap"` of two factors.
