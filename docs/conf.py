@@ -6,6 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+(Path(__file__).parent / "_extra").mkdir(exist_ok=True)  # which pages.py fills
+
 project = "gainstage"
 author = "The gainstage authors"
 version = release = version_of("gainstage")
@@ -13,7 +15,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
     "docstrings",
     "mathml",
     "pages",
