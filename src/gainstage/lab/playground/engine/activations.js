@@ -8,8 +8,8 @@ const softplus = (z) => (z > 0 ? z : 0) + Math.log1p(Math.exp(-Math.abs(z)));
 const density = (z) => Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI);
 
 /**
- * Standard normal distribution function Φ(z) = ½ + φ(z) (z + z³/3 + z⁵/15 + …): every term has the sign of z, so nothing
- * cancels (Marsaglia, J. Stat. Software 2004, eq. 1).
+ * Standard normal distribution function Φ(z) = ½ + φ(z) (z + z³/3 + z⁵/15 + …): every term has the sign of z, so
+ * nothing cancels (Marsaglia, J. Stat. Software 2004, eq. 1).
  */
 export function normalCdf(z) {
   if (Math.abs(z) > 9) return z > 0 ? 1 : 0;
@@ -56,12 +56,18 @@ export const ACTIVATIONS = {
   identity: { label: "None (linear)", f: (z) => z, slope: () => 1 },
 };
 
-/** Exact gain 1 / √E[φ(z)²] of a standard normal z, by the trapezoidal rule. `gainstage.gain` gives the same number. */
+const gains = {};
+
+/** Exact gain 1 / √E[φ(z)²] of a standard normal z, by the trapezoidal rule: the same number as `gainstage.gain`. */
 export function gain(name) {
+  return (gains[name] ??= 1 / Math.sqrt(meanSquare(ACTIVATIONS[name].f)));
+}
+
+function meanSquare(f) {
   const step = 1 / 512;
-  let square = 0;
-  for (let i = -12 * 512; i <= 12 * 512; i++) square += ACTIVATIONS[name].f(i * step) ** 2 * density(i * step) * step;
-  return 1 / Math.sqrt(square);
+  let sum = 0;
+  for (let i = -12 * 512; i <= 12 * 512; i++) sum += f(i * step) ** 2 * density(i * step) * step;
+  return sum;
 }
 
 /** The activation as a layer: y = φ(x), dx = φ'(x) dy. */

@@ -10,7 +10,8 @@ const POINTS = 256; // for training, and as many for the test
 
 /** name → label and one point of class c: `[x, y]` of a stream, before noise. */
 const SHAPES = {
-  circles: (c, draw) => polar(c === 0 ? 0.45 * Math.sqrt(draw.uniform()) : 0.8 + 0.2 * draw.uniform(), 2 * Math.PI * draw.uniform()),
+  circles: (c, draw) =>
+    polar(c === 0 ? 0.45 * Math.sqrt(draw.uniform()) : 0.8 + 0.2 * draw.uniform(), 2 * Math.PI * draw.uniform()),
   xor: (c, draw) => {
     const [x, y] = [0.1 + 0.9 * draw.uniform(), 0.1 + 0.9 * draw.uniform()];
     const side = draw.uniform() < 0.5 ? 1 : -1;
@@ -20,7 +21,10 @@ const SHAPES = {
     const along = Math.sqrt(draw.uniform());
     return polar(0.05 + 0.95 * along, 3.5 * Math.PI * along + c * Math.PI);
   },
-  gaussians: (c, draw) => [(c === 0 ? -0.5 : 0.5) + 0.22 * draw.normal(), (c === 0 ? -0.5 : 0.5) + 0.22 * draw.normal()],
+  gaussians: (c, draw) => [
+    (c === 0 ? -0.5 : 0.5) + 0.22 * draw.normal(),
+    (c === 0 ? -0.5 : 0.5) + 0.22 * draw.normal(),
+  ],
 };
 const polar = (radius, angle) => [radius * Math.cos(angle), radius * Math.sin(angle)];
 
@@ -32,7 +36,10 @@ export const DATA = {
   digits: { label: "Digits, 8 × 8 pixels", inputs: 64, classes: 10 },
 };
 
-/** `{ inputs, classes, train: { x, labels }, test: { x, labels } }`; `noise` is a standard deviation of the plane's points. */
+/**
+ * `{ inputs, classes, train: { x, labels }, test: { x, labels } }`; `noise` is a standard deviation of the plane's
+ * points.
+ */
 export function load(name, { seed, noise = 0 }) {
   const { inputs, classes } = DATA[name];
   const all = name === "digits" ? digits() : points(name, seed, noise);
@@ -60,7 +67,9 @@ function digits() {
   return { x, labels, training: Math.floor(0.8 * labels.length) };
 }
 
-/** Mean 0 and mean square 1 over the first `count` entries, in place; `columns` of them apart, or all together with 1. */
+/**
+ * Mean 0 and mean square 1 over the first `count` entries, in place; `columns` of them apart, or all together with 1.
+ */
 function standardize(x, count, columns) {
   for (let c = 0; c < columns; c++) {
     let [sum, squares] = [0, 0];

@@ -1,6 +1,6 @@
 /**
- * Initialization laws, with the names and scales of `gainstage.init`. A weight is [fan out, fan in]; a bias starts at 0,
- * except under PyTorch's default.
+ * Initialization laws, with the names and scales of `gainstage.init`. A weight is [fan out, fan in]; a bias starts at
+ * 0, except under PyTorch's default.
  */
 
 import { gain } from "./activations.js";
@@ -20,7 +20,12 @@ export const LAWS = {
   xavier_uniform: uniform("Xavier uniform: √(2/(n+m))", (n, m) => Math.sqrt(2 / (n + m))),
   lecun_normal: normal("LeCun normal: √(1/n)", (n) => Math.sqrt(1 / n)),
   exact_normal: normal("Exact gain: g/√n", (n, m, g) => g / Math.sqrt(n)),
-  orthogonal: { label: "Orthogonal", kind: "orthogonal", std: (n, m) => 1 / Math.sqrt(Math.max(n, m)), factor: () => 1 },
+  orthogonal: {
+    label: "Orthogonal",
+    kind: "orthogonal",
+    std: (n, m) => 1 / Math.sqrt(Math.max(n, m)),
+    factor: () => 1,
+  },
   exact_orthogonal: {
     label: "Orthogonal times exact gain",
     kind: "orthogonal",
@@ -46,7 +51,8 @@ export function fill(layer, law, { seed, name, activation = null, scale = 1 }) {
     constant: () => rule.value,
   }[rule.kind];
   const weight = layer.weight.value;
-  if (rule.kind === "orthogonal") weight.set(orthogonal(layer.fanOut, layer.fanIn, stream).map((w) => w * rule.factor(g)));
+  if (rule.kind === "orthogonal")
+    weight.set(orthogonal(layer.fanOut, layer.fanIn, stream).map((w) => w * rule.factor(g)));
   else for (let i = 0; i < weight.length; i++) weight[i] = draw();
   for (let i = 0; i < weight.length; i++) weight[i] *= scale;
   layer.bias.value.fill(0);

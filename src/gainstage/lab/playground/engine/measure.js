@@ -9,7 +9,10 @@ export function rms(x) {
   return Math.sqrt(sum / x.length);
 }
 
-/** `{ mean, std, low, high, shares }`: the share of the entries in each of `BINS` bins; the outer ones take what lies beyond. */
+/**
+ * `{ mean, std, low, high, shares }`: the share of the entries in each of `BINS` bins; the outer ones take what lies
+ * beyond.
+ */
 export function histogram(x, low, high) {
   const shares = new Float64Array(BINS);
   let sum = 0;

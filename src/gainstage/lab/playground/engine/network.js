@@ -3,8 +3,8 @@
  *
  *     h₁ = W₁ x + b₁,   hₗ₊₁ = [hₗ +] s (Wₗ₊₁ aₗ + bₗ₊₁),   aₗ = drop(φ(norm(hₗ))),   logits = W a_L + b
  *
- * Without the skip [hₗ +] it is the usual chain of L hidden layers, s = 1; with it the residual network of He et al. 2016
- * ("pre-activation"), whose stream grows by what every branch adds: s = 1, or s = 1/√(branches).
+ * Without the skip [hₗ +] it is the usual chain of L hidden layers, s = 1; with it the residual network of He et al.
+ * 2016 ("pre-activation"), whose stream grows by what every branch adds: s = 1, or s = 1/√(branches).
  */
 
 import { Activation } from "./activations.js";
@@ -35,7 +35,9 @@ export class Network {
 
   /** Fill every weight by a law; the gain of the activation counts for all layers but the first. */
   start(law, { seed, scale = 1 }) {
-    this.linears.forEach((layer, k) => fill(layer, law, { seed, scale, name: layer.name, activation: k ? this.activation : null }));
+    this.linears.forEach((layer, k) =>
+      fill(layer, law, { seed, scale, name: layer.name, activation: k ? this.activation : null }),
+    );
   }
 
   /** Logits of a batch. Keeps hₗ as `streams` and aₗ as `outputs`. `masks[l]`: dropout's, instead of drawn ones. */

@@ -3,8 +3,8 @@
  *
  *     x̂ = (x − μ) / √(σ² + ε),   y = γ x̂ + β,   dx = (dx̂ − mean(dx̂) − x̂ mean(dx̂ x̂)) / √(σ² + ε)
  *
- * with mean and mean square over the set: a feature of the whole batch (Ioffe & Szegedy 2015), a sample (Ba et al. 2016),
- * a group of a sample's features (Wu & He 2018). RMS norm (Zhang & Sennrich 2019) takes μ = 0 and has no β.
+ * with mean and mean square over the set: a feature of the whole batch (Ioffe & Szegedy 2015), a sample (Ba et al.
+ * 2016), a group of a sample's features (Wu & He 2018). RMS norm (Zhang & Sennrich 2019) takes μ = 0 and has no β.
  */
 
 import { parameter } from "./layers.js";

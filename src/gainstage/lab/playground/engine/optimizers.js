@@ -19,7 +19,9 @@ function momentum({ value, grad }, state, { rate, decay }) {
   }
 }
 
-/** θ ← θ − η m̂ / (√v̂ + ε) with running means m of g and v of g², both corrected for their start (Kingma & Ba 2015). */
+/**
+ * θ ← θ − η m̂ / (√v̂ + ε) with running means m of g and v of g², both corrected for their start (Kingma & Ba 2015).
+ */
 function adam({ value, grad }, state, { rate, decay }) {
   state.steps = (state.steps ?? 0) + 1;
   const first = (state.first ??= new Float64Array(value.length));

@@ -1,6 +1,7 @@
 /**
  * Keyed random numbers: a stream is a function of (seed, name) alone. The weights of layer 3 are the same whatever the
- * depth, the data set or the order in which layers are made, so that two settings differ in what was set and nothing else.
+ * depth, the data set or the order in which layers are made, so that two settings differ in what was set and nothing
+ * else.
  */
 
 /** 32 bits of a text: FNV-1a. */

@@ -6,7 +6,13 @@ import { show, whole } from "./numbers.js";
 /** Colours of the style sheet, light or dark, as `[red, green, blue]`. */
 function colours(canvas, ...names) {
   const style = getComputedStyle(canvas);
-  return names.map((name) => style.getPropertyValue(`--${name}`).trim().match(/\w\w/g).map((pair) => parseInt(pair, 16)));
+  return names.map((name) =>
+    style
+      .getPropertyValue(`--${name}`)
+      .trim()
+      .match(/\w\w/g)
+      .map((pair) => parseInt(pair, 16)),
+  );
 }
 const css = ([r, g, b], alpha = 1) => `rgb(${r} ${g} ${b} / ${alpha})`;
 
@@ -60,7 +66,12 @@ export function drawImages(canvas, { pixels, labels, guesses }) {
     for (let k = 0; k < 64; k++) {
       const shade = Math.min(1, Math.max(0, (pixels[64 * s + k] + 0.8) / 2.7));
       context.fillStyle = css(ink.map((c, i) => c * shade + paper[i] * (1 - shade)));
-      context.fillRect(left + ((k % 8) * side) / 8, top + (Math.floor(k / 8) * side) / 8, side / 8 + 0.5, side / 8 + 0.5);
+      context.fillRect(
+        left + ((k % 8) * side) / 8,
+        top + (Math.floor(k / 8) * side) / 8,
+        side / 8 + 0.5,
+        side / 8 + 0.5,
+      );
     }
     const right = guesses[s] === label;
     context.strokeStyle = css(wrong);

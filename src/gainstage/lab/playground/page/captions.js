@@ -1,14 +1,15 @@
 /** Sentences about what was measured: what a figure says, for those who read it and for those who cannot see it. */
 
-import { percent, show } from "./numbers.js";
+import { percent, show, whole } from "./numbers.js";
 
 const last = (values) => values[values.length - 1];
 const steady = (factor) => factor > 0.2 && factor < 5;
 
 export function levels(layers) {
+  const top = `layer ${layers.length}`;
   const signal = layers.map((layer) => layer.signal);
-  const gradient = layers.map((layer) => layer.gradient);
-  return `${course("Signal", signal, "layer 1", `layer ${layers.length}`)} ${course("Gradient", [...gradient].reverse(), `layer ${layers.length}`, "layer 1")}`;
+  const gradient = layers.map((layer) => layer.gradient).reverse();
+  return `${course("Signal", signal, "layer 1", top)} ${course("Gradient", gradient, top, "layer 1")}`;
 }
 
 function course(name, values, from, to) {
@@ -17,29 +18,38 @@ function course(name, values, from, to) {
   const factor = last(values) / values[0];
   if (!Number.isFinite(factor)) return `${name} goes ${ends}.`;
   if (steady(factor)) return `${name} keeps its level, ${ends}.`;
-  return `${name} ${factor < 1 ? "falls" : "grows"} ${ends}, by a factor of ${show(Math.abs(factor) < 1 ? 1 / factor : factor)}.`;
+  const [verb, times] = factor < 1 ? ["falls", 1 / factor] : ["grows", factor];
+  return Number.isFinite(times)
+    ? `${name} ${verb} ${ends}, by a factor of ${show(times)}.`
+    : `${name} ${verb} ${ends}.`;
 }
 
-/** What is wrong with the run, in one sentence, and whether anything is. */
-export function verdict({ layers, finite, steps, train, settings, floor }) {
-  if (!finite) return { ok: false, text: `The loss is no longer a number at step ${steps}: the signal or the weights overflowed. Lower the learning rate or the weights, then Reset.` };
-  const [first, end] = [layers[0], last(layers)];
-  if (layers.some(({ signal }) => !Number.isFinite(signal))) return { ok: false, text: "The signal overflows: in one layer it is no longer a number." };
+/** What is wrong with the run, in one sentence, and whether anything is. `floor`: the loss of a guess. */
+export function verdict(report) {
+  const text = harm(report);
+  return { ok: text === null, text: text ?? "Signal and gradient reach every layer." };
+}
+
+function harm({ layers, finite, steps, train, floor }) {
+  const [first, top, depth] = [layers[0], last(layers), layers.length];
   const dead = Math.max(...layers.map((layer) => layer.dead));
-  const [forward, back] = [end.signal / first.signal, first.gradient / end.gradient];
-  if (layers.some(({ gradient }) => gradient === 0)) return { ok: false, text: "A layer hears no gradient at all on this batch." };
-  if (dead > 0.9) return { ok: false, text: `In one layer ${percent(dead)} of the units are dead: no sample switches them on.` };
-  if (forward < 1e-2) return { ok: false, text: `The signal vanishes: ${show(forward)} of layer 1 is left at layer ${layers.length}.` };
-  if (forward > 1e2) return { ok: false, text: `The signal explodes: layer ${layers.length} has ${show(forward)} times the level of layer 1.` };
-  if (back < 1e-2) return { ok: false, text: `The gradient vanishes: ${show(back)} of it reaches layer 1.` };
-  if (back > 1e2) return { ok: false, text: `The gradient explodes: layer 1 hears ${show(back)} times what layer ${layers.length} hears.` };
-  if (steps > 300 && train.loss > 0.95 * floor) return { ok: false, text: `After ${steps} steps the loss is that of guessing, although signal and gradient reach every layer.` };
-  return { ok: true, text: "Signal and gradient reach every layer." };
+  const [forward, back] = [top.signal / first.signal, first.gradient / top.gradient];
+  if (!finite) return `The loss is no longer a number at step ${whole(steps)}. Lower the learning rate, then Reset.`;
+  if (layers.some(({ signal }) => !Number.isFinite(signal))) return "The signal overflows: it is no longer a number.";
+  if (layers.some(({ gradient }) => gradient === 0)) return "A layer hears no gradient at all on this batch.";
+  if (dead > 0.9) return `In one layer ${percent(dead)} of the units are dead: no sample switches them on.`;
+  if (forward < 1e-2) return `The signal vanishes: ${show(forward)} of layer 1 is left at layer ${depth}.`;
+  if (forward > 1e2) return `The signal explodes: layer ${depth} has ${show(forward)} times the level of layer 1.`;
+  if (back < 1e-2) return `The gradient vanishes: ${show(back)} of it reaches layer 1.`;
+  if (back > 1e2) return `The gradient explodes: layer 1 hears ${show(back)} times what layer ${depth} hears.`;
+  if (steps > 300 && train.loss > 0.95 * floor) return "The loss is still that of guessing.";
+  return null;
 }
 
 export function losses({ steps, train, test, losses: all }) {
-  if (steps === 0) return `Before the first step: loss ${show(train.loss)} on the training data, ${show(test.loss)} on the test.`;
-  return `Step ${steps}: loss of the last batch ${show(last(all))}; in use ${show(train.loss)} on the training data and ${show(test.loss)} on the test.`;
+  const both = `${show(train.loss)} on the training data, ${show(test.loss)} on the test.`;
+  if (steps === 0) return `Before the first step: loss ${both}`;
+  return `Step ${whole(steps)}: loss of the last batch ${show(last(all))}; in use ${both}`;
 }
 
 export function map({ test, train, images }) {

@@ -15,7 +15,9 @@ const AREA = { left: 52, right: 388, top: 12, bottom: 190 };
  */
 export function lineChart({ series, xLabel, log, marked = null, guides = [], xs }) {
   const scale = log ? Math.log10 : (y) => y;
-  const shown = [...series.flatMap(({ y }) => y), ...guides.map(({ at }) => at)].filter((y) => Number.isFinite(scale(y)));
+  const shown = [...series.flatMap(({ y }) => y), ...guides.map(({ at }) => at)].filter((y) =>
+    Number.isFinite(scale(y)),
+  );
   const axis = log ? decades(shown.map(scale)) : even(shown);
   const across = place(xs[0], xs[1], AREA.left, AREA.right);
   const up = place(axis.low, axis.high, AREA.bottom, AREA.top);
@@ -23,7 +25,9 @@ export function lineChart({ series, xLabel, log, marked = null, guides = [], xs 
     ...axis.ticks.map((tick) => row(up(tick), log ? power(tick) : show(tick))),
     ...wholes(xs[0], xs[1]).map((x) => column(across(x), whole(x))),
     `<text class="axis" x="${(AREA.left + AREA.right) / 2}" y="${HEIGHT - 8}" text-anchor="middle">${xLabel}</text>`,
-    marked === null ? "" : `<line class="marked" x1="${across(marked)}" x2="${across(marked)}" y1="${AREA.top}" y2="${AREA.bottom}"/>`,
+    marked === null
+      ? ""
+      : `<line class="marked" x1="${across(marked)}" x2="${across(marked)}" y1="${AREA.top}" y2="${AREA.bottom}"/>`,
     ...guides.map(({ at, name }) => guide(up(scale(at)), name)),
     ...series.map((line, k) => curve(line, k, across, (y) => up(scale(y)), marked)),
   ].join("");
@@ -37,7 +41,8 @@ export function pointed(event, svg, [from, to]) {
   return Math.min(to, Math.max(from, Math.round(from + share * (to - from))));
 }
 
-const place = (from, to, start, end) => (x) => round(start + (end - start) * (to === from ? 0.5 : (x - from) / (to - from)));
+const place = (from, to, start, end) => (x) =>
+  round(start + (end - start) * (to === from ? 0.5 : (x - from) / (to - from)));
 const round = (x) => Math.round(10 * x) / 10;
 
 /** A logarithmic axis from whole power to whole power, with six ticks at most. */
@@ -93,4 +98,6 @@ function curve({ x, y, plain }, k, across, up, marked) {
 }
 
 const mark = (k, x, y, r) =>
-  k === 0 ? `<circle class="s${k}" cx="${x}" cy="${y}" r="${r}"/>` : `<rect class="s${k}" x="${x - r}" y="${y - r}" width="${2 * r}" height="${2 * r}"/>`;
+  k === 0
+    ? `<circle class="s${k}" cx="${x}" cy="${y}" r="${r}"/>`
+    : `<rect class="s${k}" x="${x - r}" y="${y - r}" width="${2 * r}" height="${2 * r}"/>`;

@@ -1,4 +1,7 @@
-/** The form: one labelled slider or menu a setting. A slider's value is the place in its list; what it says is the value. */
+/**
+ * The form: one labelled slider or menu a setting. A slider's value is the place in its list; what it says is the
+ * value.
+ */
 
 import { ALL } from "./settings.js";
 
@@ -27,7 +30,12 @@ function menu(name, { label, values, say }, change) {
   const select = element("select", { id: name });
   select.append(...values.map((value) => element("option", { value, textContent: say(value) })));
   select.addEventListener("change", () => change(name, select.value, { final: true }));
-  const made = element("div", { className: "control" }, element("label", { htmlFor: name, textContent: label }), select);
+  const made = element(
+    "div",
+    { className: "control" },
+    element("label", { htmlFor: name, textContent: label }),
+    select,
+  );
   return [made, (value) => (select.value = value)];
 }
 
@@ -39,7 +47,10 @@ function slider(name, { label, values, say }, change) {
     output.value = say(values[range.value]);
     range.setAttribute("aria-valuetext", output.value);
   }
-  for (const [event, final] of [["input", false], ["change", true]]) {
+  for (const [event, final] of [
+    ["input", false],
+    ["change", true],
+  ]) {
     range.addEventListener(event, () => {
       say_it();
       change(name, values[range.value], { final });

@@ -87,12 +87,17 @@ export function open(code) {
     if (report) drawLayers(report, state);
   }
 
-  find("stories").append(...STORIES.map((story) => {
-    const link = Object.assign(document.createElement("a"), { href: format(begins(story)), textContent: story.title });
-    const item = document.createElement("li");
-    item.append(link);
-    return item;
-  }));
+  find("stories").append(
+    ...STORIES.map((story) => {
+      const link = Object.assign(document.createElement("a"), {
+        href: format(begins(story)),
+        textContent: story.title,
+      });
+      const item = document.createElement("li");
+      item.append(link);
+      return item;
+    }),
+  );
   find("play").addEventListener("click", () => {
     if (playing) return run.send({ kind: "pause" });
     playing = true;
@@ -108,12 +113,20 @@ export function open(code) {
     begin();
     find("status").textContent = "Back at step 0.";
   });
-  find("copy").addEventListener("click", () => copy(new URL(format({ ...state, step: report?.steps ?? 0 }), location.href).href));
+  find("copy").addEventListener("click", () =>
+    copy(new URL(format({ ...state, step: report?.steps ?? 0 }), location.href).href),
+  );
   find("numbers").addEventListener("toggle", () => report && draw(report, seen, state));
   for (const id of ["levels", "updates"]) {
-    find(id).addEventListener("pointermove", (event) => report && choose(pointed(event, find(id), [1, report.layers.length])));
+    find(id).addEventListener(
+      "pointermove",
+      (event) => report && choose(pointed(event, find(id), [1, report.layers.length])),
+    );
   }
-  find("spread").addEventListener("pointermove", (event) => report && choose(spreadPointed(event, find("spread"), report.layers.length)));
+  find("spread").addEventListener(
+    "pointermove",
+    (event) => report && choose(spreadPointed(event, find("spread"), report.layers.length)),
+  );
   for (const redraws of [matchMedia("(prefers-color-scheme: dark)"), matchMedia("(resolution: 1dppx)")]) {
     redraws.addEventListener("change", () => report && draw(report, seen, state));
   }

@@ -44,7 +44,12 @@ function drawLosses(report, { losses, tests }) {
   const batch = { name: "last batch", x: kept.map((k) => k + 1), y: kept.map(mean), plain: true };
   const test = { name: "test", x: tests.map(({ steps }) => steps), y: tests.map(({ loss }) => loss), plain: true };
   const log = Math.max(...batch.y, ...test.y.filter(Number.isFinite), 0) > 10;
-  find("loss").innerHTML = lineChart({ series: [batch, test], xLabel: "step", log, xs: [0, Math.max(10, report.steps)] });
+  find("loss").innerHTML = lineChart({
+    series: [batch, test],
+    xLabel: "step",
+    log,
+    xs: [0, Math.max(10, report.steps)],
+  });
   say("loss-says", captions.losses({ ...report, losses }));
 }
 
@@ -54,7 +59,10 @@ export function drawLayers(report, state) {
   const x = layers.map((_, l) => l + 1);
   const shared = { xLabel: "layer", log: true, marked: state.layer, xs: [1, layers.length] };
   const pick = (name) => layers.map((layer) => layer[name]);
-  const levels = [{ name: "signal", x, y: pick("signal") }, { name: "gradient", x, y: pick("gradient") }];
+  const levels = [
+    { name: "signal", x, y: pick("signal") },
+    { name: "gradient", x, y: pick("gradient") },
+  ];
   find("levels").innerHTML = lineChart({ ...shared, series: levels });
   say("levels-says", captions.levels(layers));
   const updates = [{ name: "update : weight", x, y: pick("update") }];

@@ -12,7 +12,9 @@ import { OPTIMIZERS } from "../engine/optimizers.js";
 import { percent, show, whole } from "./numbers.js";
 
 const choice = (group, label, table, start) => ({
-  group, label, start,
+  group,
+  label,
+  start,
   values: Object.keys(table),
   say: (name) => table[name].label,
 });
@@ -50,7 +52,9 @@ export const VIEWS = {
 export const LOOKS = {
   view: choice("Spread", "Distribution of", VIEWS, "outputs"),
   layer: slider("Layer", "Layer", whole_numbers(1, 40), 1, whole),
-  pace: slider("Pace", "Speed", [1, 3, 10, 30, 1000], 3, (n) => (n === 1000 ? "as fast as it goes" : `${whole(n)} steps a frame`)),
+  pace: slider("Pace", "Speed", [1, 3, 10, 30, 1000], 3, (n) =>
+    n === 1000 ? "as fast as it goes" : `${whole(n)} steps a frame`,
+  ),
 };
 
 export const ALL = { ...SETTINGS, ...LOOKS };
