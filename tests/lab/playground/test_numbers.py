@@ -92,3 +92,31 @@ def test_an_activation_is_right_far_from_zero(engine: Engine, name: str) -> None
 def test_a_broken_number_passes_through_every_activation(engine: Engine) -> None:
     code = '(m) => Object.values(m["engine/activations.js"].ACTIVATIONS).map(({ f }) => Number.isNaN(f(NaN)))'
     assert all(engine(code))
+
+
+def test_every_combination_of_settings_runs(engine: Engine) -> None:
+    """Forty at random: as many layers as asked for, and shares that add up wherever the numbers are finite."""
+    code = """(modules) => {
+      const { SETTINGS } = modules["page/settings.js"];
+      const { Training } = modules["engine/training.js"];
+      const { report } = modules["engine/report.js"];
+      const draw = new (modules["engine/random.js"].Stream)(0, "combinations");
+      const any = (values) => values[Math.floor(draw.uniform() * values.length)];
+      return Array.from({ length: 40 }, () => {
+        const settings = Object.fromEntries(Object.entries(SETTINGS).map(([name, { values }]) => [name, any(values)]));
+        settings.depth = Math.ceil(settings.depth / 4);
+        const training = new Training(settings);
+        const start = report(training, 0);
+        for (let k = 0; k < 3; k++) training.step();
+        const { layers, spread, losses, map, images } = report(training, 0);
+        const histograms = start.layers.flatMap(({ own }) => Object.values(own));
+        const shares = histograms.map((h) => h.shares.reduce((a, b) => a + b));
+        return { settings, layers: layers.length, columns: spread.weights.shares.length, losses: losses.length,
+                 drawn: map === null ? images.guesses.length : map.length, shares };
+      });
+    }"""
+    for run in engine(code):
+        assert run["layers"] == run["columns"] == run["settings"]["depth"]
+        assert run["losses"] == 3
+        assert run["drawn"] == (40 if run["settings"]["data"] == "digits" else 32 * 32)
+        assert run["shares"] == pytest.approx([1.0] * len(run["shares"]))

@@ -162,7 +162,7 @@ def test_every_data_set_is_standardized_and_can_be_learned(engine: Engine, data:
       const training = new Training({ ...STORIES[0].settings, ...set });
       const { x, labels } = training.data.train;
       const level = modules["engine/measure.js"].rms(x);
-      for (let k = 0; k < 200; k++) training.step();
+      for (let k = 0; k < 300; k++) training.step();
       const { accuracy } = training.evaluate("test");
       return { level, mean: x.reduce((a, b) => a + b, 0) / x.length, accuracy, labels: Array.from(labels) };
     }"""

@@ -7,26 +7,30 @@ export const GRID = 32; // cells of the decision map, a side
 export const REACH = 2.2; // of the map, in standard deviations of the data
 export const SHOWN = 40; // test images
 
-/** `{ layers, spread, train, test, … }`; `since`: the losses from this step on. */
+/** The whole report; `since`: the losses from this step on. */
 export function report(training, since) {
-  const layers = training.look();
-  const { data, settings } = training;
+  const { data } = training;
   return {
+    ...byLayer(training),
     steps: training.steps,
     epochs: training.epochs,
     finite: training.finite,
     losses: training.losses.slice(since),
     train: summary(training.evaluate("train")),
     test: summary(training.evaluate("test")),
-    layers: layers.map(({ tensors, ...levels }) => ({
-      ...levels,
-      own: mapped(tensors, ownHistogram),
-    })),
-    spread: mapped(layers[0].tensors, (_, name) => spread(layers.map((layer) => layer.tensors[name]))),
     points: data.inputs === 2 ? { x: data.train.x, labels: data.train.labels } : null,
     map: data.inputs === 2 ? decisionMap(training) : null,
     images: data.inputs === 2 ? null : images(training),
-    settings,
+  };
+}
+
+/** The part that one batch tells, many times as fast: `{ layers, spread, settings }`. */
+export function byLayer(training) {
+  const layers = training.look();
+  return {
+    layers: layers.map(({ tensors, ...levels }) => ({ ...levels, own: mapped(tensors, ownHistogram) })),
+    spread: mapped(layers[0].tensors, (_, name) => spread(layers.map((layer) => layer.tensors[name]))),
+    settings: training.settings,
   };
 }
 

@@ -1,10 +1,10 @@
 /**
  * The run behind the page, in a thread of its own. Messages in: `start` (settings, and how many steps to take at once),
- * `play` (steps a frame), `pause`, `step`, `drawn`. Message out: a report. After each report it waits for `drawn`, so
- * that a slow screen slows the run down and is never flooded.
+ * `play` (steps a frame), `pause`, `step`, `drawn`. Message out: a report, and at the start first the part of it that is
+ * there at once. After each report it waits for `drawn`, so that a slow screen slows the run down and is never flooded.
  */
 
-import { report } from "./report.js";
+import { byLayer, report } from "./report.js";
 import { Training } from "./training.js";
 
 const SLICE = 40; // milliseconds of training between two reports, or as long as the report took
@@ -37,7 +37,8 @@ export function serve(port) {
   const answers = {
     start({ settings, steps, name }) {
       [training, run, playing, told, target] = [new Training(settings), name, false, 0, steps];
-      tell();
+      port.postMessage({ run, partial: true, steps: 0, ...byLayer(training) });
+      setTimeout(() => name === run && tell());
     },
     play(message) {
       [playing, pace] = [true, message.pace];

@@ -16,6 +16,8 @@ function colours(canvas, ...names) {
 }
 const css = ([r, g, b], alpha = 1) => `rgb(${r} ${g} ${b} / ${alpha})`;
 
+const MARGIN = 66; // left of the distribution by layer, for its numbers
+
 /** A context whose unit is a CSS pixel, on a canvas as sharp as the screen. */
 function sheet(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
@@ -87,12 +89,14 @@ export function drawImages(canvas, { pixels, labels, guesses }) {
 export function drawSpread(canvas, { low, high, shares }, selected) {
   const [line, ink, accent] = colours(canvas, "line", "ink", "s0");
   const { context, width, height } = sheet(canvas);
-  const [left, top, bottom] = [52, 8, height - 36];
+  const [left, top, bottom] = [MARGIN, 8, height - 36];
   const column = (width - left - 6) / shares.length;
   context.fillStyle = css(ink);
   context.textAlign = "right";
+  const up = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
   for (const value of [low, 0, high]) {
-    const y = bottom - ((value - low) / (high - low)) * (bottom - top);
+    const y = up(value);
+    if (value === 0 && Math.min(Math.abs(y - top), Math.abs(y - bottom)) < 20 && low * high !== 0) continue;
     context.fillText(show(value), left - 5, Math.min(bottom, Math.max(top + 9, y + 4)));
   }
   shares.forEach((bins, l) => {
@@ -122,7 +126,7 @@ export function drawSpread(canvas, { low, high, shares }, selected) {
 /** The layer under a pointer on `drawSpread`. */
 export function spreadPointed(event, canvas, layers) {
   const box = canvas.getBoundingClientRect();
-  const share = (event.clientX - box.left - 52) / (box.width - 58);
+  const share = (event.clientX - box.left - MARGIN) / (box.width - MARGIN - 6);
   return Math.min(layers, Math.max(1, Math.ceil(share * layers)));
 }
 

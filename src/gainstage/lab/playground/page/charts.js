@@ -81,7 +81,7 @@ const row = (y, text) =>
 const column = (x, text) => `<text class="tick" x="${x}" y="${AREA.bottom + 16}" text-anchor="middle">${text}</text>`;
 const guide = (y, name) =>
   `<line class="guide" x1="${AREA.left}" x2="${AREA.right}" y1="${y}" y2="${y}"/>` +
-  `<text class="guide" x="${AREA.right}" y="${y - 4}" text-anchor="end">${name}</text>`;
+  `<text class="guide" x="${AREA.right}" y="${y < AREA.top + 14 ? y + 14 : y - 4}" text-anchor="end">${name}</text>`;
 
 /** A line with a shape of marker of its own, the marked point larger. */
 function curve({ x, y, plain }, k, across, up, marked) {

@@ -17,6 +17,10 @@ export function open(code) {
   const showControls = controls(change);
 
   function shows(made) {
+    if (made.partial) {
+      report = { ...report, ...made };
+      return drawLayers(report, state);
+    }
     if (made.steps < seen.losses.length || made.steps === 0) seen = { losses: [], tests: [] };
     seen.losses.push(...made.losses);
     seen.tests.push({ steps: made.steps, loss: made.test.loss });
@@ -80,6 +84,10 @@ export function open(code) {
     begin();
   }
 
+  function redraw() {
+    if (report?.train) draw(report, seen, state);
+  }
+
   function choose(layer) {
     if (layer === state.layer) return;
     state.layer = layer;
@@ -116,21 +124,19 @@ export function open(code) {
   find("copy").addEventListener("click", () =>
     copy(new URL(format({ ...state, step: report?.steps ?? 0 }), location.href).href),
   );
-  find("numbers").addEventListener("toggle", () => report && draw(report, seen, state));
-  for (const id of ["levels", "updates"]) {
-    find(id).addEventListener(
-      "pointermove",
-      (event) => report && choose(pointed(event, find(id), [1, report.layers.length])),
-    );
+  find("numbers").addEventListener("toggle", redraw);
+  for (const kind of ["pointerdown", "pointermove"]) {
+    for (const id of ["levels", "updates"]) {
+      find(id).addEventListener(kind, (event) => report && choose(pointed(event, find(id), [1, report.layers.length])));
+    }
+    find("spread").addEventListener(kind, (event) => {
+      if (report) choose(spreadPointed(event, find("spread"), report.layers.length));
+    });
   }
-  find("spread").addEventListener(
-    "pointermove",
-    (event) => report && choose(spreadPointed(event, find("spread"), report.layers.length)),
-  );
   for (const redraws of [matchMedia("(prefers-color-scheme: dark)"), matchMedia("(resolution: 1dppx)")]) {
-    redraws.addEventListener("change", () => report && draw(report, seen, state));
+    redraws.addEventListener("change", redraw);
   }
-  addEventListener("resize", () => report && draw(report, seen, state));
+  addEventListener("resize", redraw);
   addEventListener("popstate", follow);
   const narrow = matchMedia("(max-width: 50rem)");
   const fold = () => (find("settings").open = !narrow.matches);

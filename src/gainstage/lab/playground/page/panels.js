@@ -76,9 +76,16 @@ export function drawLayers(report, state) {
   }
   say("own-title", `Inside layer ${state.layer}`);
   const { signal, gradient, dead, update, used } = layers[state.layer - 1];
-  const parts = [`Signal ${show(signal)}`, `in use ${show(used)} times that`, `gradient ${show(gradient)}`];
+  const parts = [
+    `Signal ${show(signal)}`,
+    ...(differs(report.settings) ? [`in use ${show(used)} times that`] : []),
+    `gradient ${show(gradient)}`,
+  ];
   say("own-says", `${[...parts, `update ${show(update)} of the weights`, `dead units ${percent(dead)}`].join(", ")}.`);
 }
+
+/** Whether a layer computes something else in use than in training. */
+const differs = ({ dropout, norm }) => dropout > 0 || norm === "batch";
 
 /** The numbers behind the figures, a row a layer. */
 function drawTable(layers) {

@@ -8,26 +8,36 @@ export class Run {
    * @param shows called with every report of the present run.
    */
   constructor(code, shows) {
-    this.name = 0;
+    Object.assign(this, { name: 0, waiting: null, starting: false, shows });
     this.port = thread(code);
-    this.port.onmessage = ({ data }) => {
-      if (data.run !== this.name) return;
-      requestAnimationFrame(() => {
-        if (data.run !== this.name) return;
-        shows(data);
-        this.send({ kind: "drawn", name: this.name });
-      });
-    };
+    this.port.onmessage = ({ data }) => this.hear(data);
   }
 
   send(message) {
     this.port.postMessage(message);
   }
 
-  /** A new run; reports of an older one are not shown any more. */
+  /** A new run. While a slider is dragged faster than runs can start, only the last one of those in between starts. */
   start(settings, steps) {
     this.name += 1;
-    this.send({ kind: "start", settings, steps, name: this.name });
+    this.waiting = { kind: "start", settings, steps, name: this.name };
+    if (!this.starting) this.launch();
+  }
+
+  launch() {
+    this.starting = true;
+    this.send(this.waiting);
+    this.waiting = null;
+  }
+
+  hear(report) {
+    this.starting = false;
+    if (this.waiting) this.launch();
+    requestAnimationFrame(() => {
+      if (report.run !== this.name) return;
+      this.shows(report);
+      if (!report.partial) this.send({ kind: "drawn", name: this.name });
+    });
   }
 }
 

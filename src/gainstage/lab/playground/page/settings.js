@@ -52,7 +52,7 @@ export const VIEWS = {
 export const LOOKS = {
   view: choice("Spread", "Distribution of", VIEWS, "outputs"),
   layer: slider("Layer", "Layer", whole_numbers(1, 40), 1, whole),
-  pace: slider("Pace", "Speed", [1, 3, 10, 30, 1000], 3, (n) =>
+  pace: slider("Training", "Speed", [1, 3, 10, 30, 1000], 3, (n) =>
     n === 1000 ? "as fast as it goes" : `${whole(n)} steps a frame`,
   ),
 };

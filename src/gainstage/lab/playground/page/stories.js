@@ -65,14 +65,14 @@ export const STORIES = [
     "Residual without scaling",
     { depth: 30, width: 32, residual: "plain", rate: 0.01 },
     `Every branch adds as much as the stream carries, so the mean square doubles each time: 29 branches multiply the
-     signal by about 2^14.5, more than 20,000.`,
+     signal by √2 each, more than 20,000 in all.`,
     "The signal rises as a straight line, and the first loss is above 1,000.",
     "Choose x + f(x)/√(branches).",
   ),
   story(
     "Residual, scaled",
     { depth: 30, width: 32, residual: "scaled", rate: 0.03 },
-    "The same 29 branches, each divided by √29. The mean square grows by (1 + 1/29)^29 in all, less than e.",
+    "The same 29 branches, each divided by √29. The mean square grows by (1 + 1/29)²⁹ in all, less than e.",
     "Signal and gradient stay within a factor of 3 over 30 layers.",
     "Play; then set the depth to 40.",
   ),
