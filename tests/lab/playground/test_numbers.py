@@ -95,14 +95,14 @@ def test_a_broken_number_passes_through_every_activation(engine: Engine) -> None
 
 
 def test_every_combination_of_settings_runs(engine: Engine) -> None:
-    """Forty at random: as many layers as asked for, and shares that add up wherever the numbers are finite."""
+    """Two dozen at random: as many layers as asked for, and shares that add up wherever the numbers are finite."""
     code = """(modules) => {
       const { SETTINGS } = modules["page/settings.js"];
       const { Training } = modules["engine/training.js"];
       const { report } = modules["engine/report.js"];
       const draw = new (modules["engine/random.js"].Stream)(0, "combinations");
       const any = (values) => values[Math.floor(draw.uniform() * values.length)];
-      return Array.from({ length: 40 }, () => {
+      return Array.from({ length: 24 }, () => {
         const settings = Object.fromEntries(Object.entries(SETTINGS).map(([name, { values }]) => [name, any(values)]));
         settings.depth = Math.ceil(settings.depth / 4);
         const training = new Training(settings);
