@@ -35,8 +35,18 @@ def test_export_writes_notebooks_pages_and_an_index(tmp_path: Path, monkeypatch:
     assert ran.exit_code == 0, ran.output
     index = (tmp_path / "out" / "index.html").read_text()
     names = {f"{one.key}.ipynb", f"{one.key}.html"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"index.html"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"index.html", "playground.html"}
+    assert 'href="playground.html"' in index
     assert set(re.findall(r'href="(l\d\d_\w+\.html)"', index)) == {f"{one.key}.html"}
+
+
+def test_the_playground_is_one_file(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(main, ["lab", "--playground", str(tmp_path / "p.html")])
+    assert (ran.exit_code, ran.output.strip()) == (0, str(tmp_path / "p.html"))
+    assert [path.name for path in tmp_path.iterdir()] == ["p.html"]
+    refused = CliRunner().invoke(main, ["lab", "--playground", str(tmp_path / "no" / "p.html")])
+    assert refused.exit_code == 2
+    assert "cannot write" in refused.output
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -29,7 +29,14 @@ NEEDS = "marimo zmq altair uvicorn starlette nbformat vl_convert latex2mathml sk
     metavar="DIR",
     help="Write every lesson to DIR as .ipynb and .html, and leave.",
 )
-def lab(port: int, no_browser: bool, folder: Path | None) -> None:
+@click.option(
+    "--playground",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the playground, one page that needs no server, to FILE, and leave.",
+)
+def lab(port: int, no_browser: bool, folder: Path | None, file: Path | None) -> None:
     """Serve the interactive course.
 
     Lessons on initialization, normalization and regularization.
@@ -41,8 +48,14 @@ def lab(port: int, no_browser: bool, folder: Path | None) -> None:
     \b
     gainstage lab                       open the lessons in the browser
     gainstage lab --export lessons/     notebooks and pages to read offline
+    gainstage lab --playground p.html   a network that trains in the browser
     """
     _check_installed()
+    if file is not None:
+        from gainstage.lab import playground
+
+        say(str(playground.write(file)))
+        return
     if folder is not None:
         from gainstage.lab import export
 

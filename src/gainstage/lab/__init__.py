@@ -1,5 +1,7 @@
 """The lessons, live on this library: `gainstage lab` serves them, `gainstage lab --export DIR` writes them.
 
+`playground` beside them is one page that trains a network in the browser.
+
 A lesson is one marimo file in `lessons/` and holds prose and widgets only; every number on its page, also in its prose,
 is computed by public functions of gainstage. It goes: `title` (with the requirement), derivation (`prose`), a version
 from scratch beside the library's (`code`), sliders (`slider`, `dropdown`, `panel`) with `readout`, `table` and charts

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from gainstage.lab import playground
 from gainstage.lab._blocks import Prose, static
 from gainstage.lab._charts import is_chart, svg
 from gainstage.lab._errors import LabError
@@ -26,7 +27,7 @@ class Cell:
 
 
 def export(folder: Path) -> list[Path]:
-    """Write every lesson as `.ipynb` and as `.html`, and an `index.html`.
+    """Write every lesson as `.ipynb` and as `.html`, an `index.html` and the playground.
 
     Args:
         folder: made if it is not there; files of the same names are written over.
@@ -49,6 +50,7 @@ def export(folder: Path) -> list[Path]:
             for each in lessons():
                 write(f"{each.key}.ipynb", notebook_text(each))
                 write(f"{each.key}.html", page_text(each))
+        write("playground.html", playground.page())
         write("index.html", home_page(lessons(), {}, exported=True))
     except OSError as error:
         raise LabError(f"cannot write to {folder}: {error.strerror}") from None

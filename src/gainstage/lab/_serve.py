@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gainstage.lab import _progress
+from gainstage.lab import _progress, playground
 from gainstage.lab._errors import LabError
 from gainstage.lab._guard import TOKEN, Guard
 from gainstage.lab._lessons import lesson, lessons
@@ -72,6 +72,7 @@ def application(token: str, port: int) -> Any:
     marimos = builder.build()
     routes = [
         Route("/", _home),
+        Route("/playground", _playground),
         Route("/forget", _forget, methods=["POST"]),
         Route("/notebooks/{name}", _notebook),
         Mount(ASSETS, _kept(StaticFiles(directory=Path(marimo.__file__).parent / "_static"))),
@@ -112,6 +113,12 @@ async def _home(request: Any) -> Any:
     from starlette.responses import HTMLResponse
 
     return HTMLResponse(home_page(lessons(), _progress.done()), headers={"cache-control": "no-store"})
+
+
+async def _playground(request: Any) -> Any:
+    from starlette.responses import HTMLResponse
+
+    return HTMLResponse(playground.page())
 
 
 async def _forget(request: Any) -> Any:
