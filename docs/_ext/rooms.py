@@ -66,13 +66,14 @@ def _page(room: str) -> str:
 
 def _directive(room: str, name: str, thing: Any) -> list[str]:
     if (origin := str(getattr(thing, "__module__", ""))).startswith("torch"):
-        return [f".. py:class:: {room}.{name}", "", f"   ``{origin.rsplit('.', 1)[0]}.{name}``, as torch has it."]
+        kind, where = ("class", "torch.nn") if inspect.isclass(thing) else ("function", origin)
+        return [f".. py:{kind}:: {name}", f"   :module: {room}", "", f"   ``{where}.{name}``, as torch has it."]
     if inspect.isclass(thing):
         members = [] if issubclass(thing, BaseException) else ["   :members:", f"   :exclude-members: {_HIDDEN}"]
         return [f".. autoclass:: {room}.{name}", *members]
     if callable(thing) or inspect.isroutine(thing):
         return [f".. autofunction:: {room}.{name}"]
-    return [f".. py:data:: {room}.{name}", "", f"   A `{type(thing).__name__}`."]
+    return [f".. py:data:: {name}", f"   :module: {room}", "", f"   A `{type(thing).__name__}`."]
 
 
 _HIDDEN = "forward, extra_repr, training, __init__"
