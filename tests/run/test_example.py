@@ -17,7 +17,6 @@ from gainstage.run import (
     map_tensors,
     own_copy,
     tensors_in,
-    to_device_of,
 )
 
 Pair = namedtuple("Pair", "a b")
@@ -184,16 +183,6 @@ def test_kinds_of_dictionary_and_tuple_stay_what_they_are() -> None:
     assert "new" not in nest
     for kept in (torch.Size([2]), torch.max(torch.ones(2, 2), 1)):
         assert type(map_tensors(kept, lambda t: 2 * t)) is type(kept)
-
-
-def test_the_example_follows_a_model_to_the_meta_device() -> None:
-    with torch.device("meta"):
-        model = nn.Linear(2, 2)
-    moved = to_device_of(model, {"x": torch.ones(1, 2), "n": 3})
-    assert moved["x"].is_meta
-    assert moved["n"] == 3
-    x = torch.ones(1, 2)
-    assert to_device_of(nn.Linear(2, 2), x) is x
 
 
 def test_the_batch_is_the_size_that_most_tensors_share() -> None:

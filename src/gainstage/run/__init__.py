@@ -13,7 +13,6 @@ from gainstage.run._example import describe as describe
 from gainstage.run._example import map_tensors as map_tensors
 from gainstage.run._example import own_copy as own_copy
 from gainstage.run._example import tensors_in as tensors_in
-from gainstage.run._example import to_device_of as to_device_of
 from gainstage.run._foreign import foreign as foreign
 from gainstage.run._gradients import gradients as gradients
 from gainstage.run._guard import Guard as Guard
@@ -35,6 +34,7 @@ from gainstage.run._state import NotRestored as NotRestored
 from gainstage.run._subject import Loss as Loss
 from gainstage.run._subject import Subject as Subject
 from gainstage.run._undisturbed import undisturbed as undisturbed
+from gainstage.run._valueless import valueless as valueless
 from gainstage.run._whole import dense as dense
 from gainstage.run._whole import numbers as numbers
 from gainstage.run._whole import over_ranks as over_ranks

@@ -121,9 +121,31 @@ def parts_of(tensor: Tensor) -> list[tuple[str, Tensor]]:
     return [(name, part) for name, part in named if isinstance(part, Tensor)]
 
 
+class Emptied:
+    """The memory that something without values was written to: what it holds is not what the model computes."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, torch.UntypedStorage] = {}
+
+    def add(self, tensor: Tensor) -> None:
+        """All views of this tensor have no values from now on."""
+        storage = tensor.untyped_storage()
+        self._held[storage._cdata] = storage
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        return bool(self._held) and _storage_of(tensor) in self._held
+
+    def clear(self) -> None:
+        """Nothing is emptied."""
+        self._held.clear()
+
+
+emptied = Emptied()  # filled and cleared by `Valueless`
+
+
 def has_data(tensor: Tensor) -> bool:
     """Whether a tensor has values: not on the meta device, not a fake one, not a lazy parameter."""
-    return not (tensor.is_meta or isinstance(tensor, FakeTensor) or is_lazy(tensor))
+    return not (tensor.is_meta or isinstance(tensor, FakeTensor) or is_lazy(tensor) or tensor in emptied)
 
 
 def _storage_of(tensor: Tensor) -> int:

@@ -126,14 +126,6 @@ def batch_size(model: nn.Module, example: Any, target: Any) -> int | None:
     return max(leading, key=leading.count)
 
 
-def to_device_of(model: nn.Module, example: Any) -> Any:
-    """The example, without data if the model has none (meta device)."""
-    parameters = list(model.parameters())
-    if parameters and all(p.is_meta for p in parameters):
-        return map_tensors(example, lambda t: t.to("meta"))
-    return example
-
-
 def describe(example: Any) -> str:
     """The example in a few words, for messages: `float32 8x3x64x64`."""
     parts = [

@@ -35,15 +35,10 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        written, with_scalar = _facts(func)
-        if written:
-            for position, name in written:
-                value = args[position] if position is not None and position < len(args) else kwargs.get(name)
-                for tensor in value if isinstance(value, list | tuple) else (value,):
-                    if isinstance(tensor, Tensor):
-                        self._before_write(tensor)
-                        self.written.append(tensor)
-        if with_scalar and args[0]._is_zerotensor():  # torch crashes under a mode (2.13: a hessian)
+        for tensor in writes_of(func, args, kwargs):
+            self._before_write(tensor)
+            self.written.append(tensor)
+        if func in _WITH_SCALARS and args[0]._is_zerotensor():  # torch crashes under a mode (2.13: a hessian)
             args = torch.zeros_like(args[0]), *args[1:]
         with torch._C.DisableTorchFunction():  # what stands above has seen the call, or is told of it
             result = func(*args, **kwargs)
@@ -52,15 +47,23 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result
 
 
+def writes_of(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """The tensors that a call writes to."""
+    found = []
+    for position, name in _written(func):
+        value = args[position] if position is not None and position < len(args) else kwargs.get(name)
+        found += [t for t in (value if isinstance(value, list | tuple) else (value,)) if isinstance(t, Tensor)]
+    return found
+
+
 @cache
-def _facts(func: torch._ops.OpOverload) -> tuple[tuple[tuple[int | None, str], ...], bool]:
-    """Position (None for keyword only) and name of every argument that an operation writes to; whether by a scalar."""
+def _written(func: torch._ops.OpOverload) -> tuple[tuple[int | None, str], ...]:
+    """Position (None for keyword only) and name of every argument that an operation writes to."""
     schema = getattr(func, "_schema", None)
     if schema is None or not schema.is_mutable:
-        return (), func in _WITH_SCALARS
-    written = (
+        return ()
+    return tuple(
         (None if argument.kwarg_only else position, argument.name)
         for position, argument in enumerate(schema.arguments)
         if argument.alias_info is not None and argument.alias_info.is_write
     )
-    return tuple(written), False

@@ -1,6 +1,10 @@
 """What to write instead, for the errors that a wrong loss, label or input makes torch raise."""
 
 import re
+import traceback
+from pathlib import Path
+
+import torch
 
 _HINTS = (
     (
@@ -46,7 +50,30 @@ _HINTS = (
 )
 
 
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<")
+_WITHOUT_VALUES = r"(?i)meta tensor|meta device|unallocated storage"
+
+
 def hint(error: BaseException) -> str:
     """Advice on an error that torch raised, as the end of a sentence; empty where there is none."""
+    if re.search(_WITHOUT_VALUES, str(error)):
+        return f"; {needs_value('values', error)}"
     found = next((advice for pattern, advice in _HINTS if re.search(pattern, str(error))), "")
     return f". Perhaps {found}" if found else ""
+
+
+def needs_value(asked: str, error: BaseException | None = None) -> str:
+    """What to say where a model without values asks for one, with the line that does.
+
+    Args:
+        asked: the operation.
+        error: what was raised; default: the line that runs now.
+    """
+    what = "a number" if asked in ("_local_scalar_dense", "values") else f"{asked}()"
+    frames = traceback.extract_stack() if error is None else traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    line = f" at {Path(own[-1].filename).name}:{own[-1].lineno}: {own[-1].line}" if own else ""
+    return (
+        f"the model's parameters have no values, and its code asks for {what} that depends on them{line}. Build it "
+        "with values (a smaller one of the same kind will do), or pass real inputs if these are on the meta device"
+    )

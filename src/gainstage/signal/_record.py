@@ -17,8 +17,8 @@ from gainstage.run import (
     has_data,
     objective_of,
     own_copy,
-    to_device_of,
     undisturbed,
+    valueless,
     with_shapes,
 )
 from gainstage.signal._recorder import Recorder, Visitor
@@ -52,7 +52,7 @@ def record(
         backward: also record the gradient at every site.
 
     Returns:
-        The tape. Models on the meta device give a tape without moments.
+        The tape. What has no values has no moments: of a model on the meta device all that parameters touch.
 
     Raises:
         ForwardError: the model or the loss raised; the message names the site, the cause is chained.
@@ -86,7 +86,7 @@ def observe(
     """
     if not isinstance(model, nn.Module):
         raise GainstageError(f"expected an nn.Module, got {type(model).__name__}; pass the model itself, not its class")
-    model, example = with_shapes(model, example), to_device_of(model, example)
+    model = with_shapes(model, example)
     backward = backward and all(has_data(p) for p in model.parameters())
     # Tensors made in inference mode may not be saved for a backward pass, nor be written to outside of that mode.
     for gradients in (True, False)[not backward :]:
@@ -108,7 +108,8 @@ def _observe(
     visit: Visitor | None,
     seed: int,
 ) -> Pass:
-    with undisturbed(model, example, target, loss, seed=seed) as quiet, warnings.catch_warnings():
+    disturbs = undisturbed(model, example, target, loss, seed=seed)
+    with valueless(model), disturbs as quiet, warnings.catch_warnings():
         if not backward:  # a reentrant checkpoint warns where gradients are off
             warnings.filterwarnings("ignore", module="torch.utils.checkpoint")
         given = own_copy(example)
