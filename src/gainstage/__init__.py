@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from gainstage.check import check as check
     from gainstage.errors import GainstageError as GainstageError
     from gainstage.init import gain as gain
+    from gainstage.plan import Fingerprint as Fingerprint
     from gainstage.plan import Plan as Plan
+    from gainstage.plan import fingerprint as fingerprint
     from gainstage.plan import initialize as initialize
     from gainstage.plan import plan as plan
     from gainstage.run import Subject as Subject
@@ -44,12 +46,14 @@ _ROOMS = ("init", "run", "signal", "theory", "nn", "train", "plan", "check", "re
 _HOME = {
     "Arm": "study",
     "Finding": "check",
+    "Fingerprint": "plan",
     "GainstageError": "errors",
     "Plan": "plan",
     "Report": "check",
     "Study": "study",
     "Subject": "run",
     "Tape": "signal",
+    "fingerprint": "plan",
     "gain": "init",
     "grid": "study",
     "initialize": "plan",

@@ -11,6 +11,8 @@ from gainstage.cli._module import import_target, user_line
 from gainstage.cli._terminal import note
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from gainstage.run import Subject
 
 
@@ -34,12 +36,20 @@ def load(target: str, inputs: Sequence[str], seed: int) -> "Subject":
     """
     for text in inputs:
         parse(text)  # a slip in --input is said before minutes of building
+    return _with_example(_subject(target, seed), target, inputs, seed)
+
+
+def load_model(target: str, seed: int) -> "nn.Module":
+    """Import TARGET and build its model, which needs no example; see `load`."""
+    return _subject(target, seed).model
+
+
+def _subject(target: str, seed: int) -> "Subject":
     _seed_everything(seed)
     call = call_of(target)
     module, attribute = import_target(call.target)
     value = attribute_of(module, attribute, call.target)
-    subject = as_subject(_built(value, call, seed), target)
-    return _with_example(subject, target, inputs, seed)
+    return as_subject(_built(value, call, seed), target)
 
 
 def as_subject(value: Any, target: str) -> "Subject":

@@ -17,6 +17,7 @@ from gainstage.cli._terminal import output_is_ours, say, width
 @click.option("--calibrate", is_flag=True, help="Rescale each weight to the signal that reaches it, in one pass.")
 @click.option("--plan", "show", is_flag=True, help="Print the plan: role, law and reason of every parameter.")
 @click.option("--emit", type=click.Path(path_type=Path), metavar="FILE.py", help="Write the plan as plain PyTorch.")
+@click.option("--json", "data", type=click.Path(path_type=Path), metavar="FILE.json", help="Write the plan as data.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.safetensors", help="Write the initialized weights."
 )
@@ -28,11 +29,12 @@ def init(
     calibrate: bool,
     show: bool,
     emit: Path | None,
+    data: Path | None,
     output: Path | None,
 ) -> None:
     """Choose a start for every parameter of TARGET.
 
-    Without --emit or --output, nothing is written: the plan is printed.
+    Without --emit, --json or --output, nothing is written: the plan is printed.
     """
     with output_is_ours():
         subject = load(target, inputs, seed)
@@ -43,15 +45,19 @@ def init(
             plan = gs.initialize(model, example, seed=seed, scheme=scheme, calibrate=calibrate)
         else:
             plan = gs.plan(model, example, scheme=scheme)
-    if show or (emit is None and output is None):
+    quiet = emit is not None or output is not None or data is not None
+    if show or not quiet:
         say(f"{plan.table(width())}\n\n{reasons(plan)}")
     if emit is not None:
         write_text(emit, plan.to_python())
         say(f"wrote {emit}: plain PyTorch, without gainstage")
+    if data is not None:
+        write_text(data, plan.to_json())
+        say(f"wrote {data}: read by gainstage audit --plan, and by gs.Plan.from_json")
     if output is not None:
         write_weights(output, model)
         say(f'wrote {output}. To load it:\n  safetensors.torch.load_model(model, "{output}")')
-    if not show and emit is None and output is None:
+    if not show and not quiet:
         say()
         say("Nothing was written. Add --emit FILE.py for plain PyTorch code,")
         say("or -o FILE.safetensors for initialized weights.")

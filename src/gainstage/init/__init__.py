@@ -29,6 +29,7 @@ from ._depth import fixup as fixup
 from ._depth import gpt2_residual as gpt2_residual
 from ._depth import scaled_normal as scaled_normal
 from ._depth import small_normal as small_normal
+from ._digest import digest as digest
 from ._errors import CannotFill as CannotFill
 from ._errors import NotElementwise as NotElementwise
 from ._errors import UnknownLaw as UnknownLaw
@@ -36,6 +37,8 @@ from ._fans import Fans as Fans
 from ._fans import fans as fans
 from ._fill import fill_ as fill_
 from ._fill import fill_all_ as fill_all_
+from ._fill import fill_part_ as fill_part_
+from ._fill import local_box as local_box
 from ._fill import sample as sample
 from ._frameworks import caffe_xavier_normal as caffe_xavier_normal
 from ._frameworks import caffe_xavier_uniform as caffe_xavier_uniform

@@ -81,6 +81,43 @@ def _tracked(tensor: Tensor) -> bool:
         return False
 
 
+def fill_part_(
+    tensor: Tensor,
+    law: Law,
+    *,
+    seed: int = 0,
+    name: str,
+    shape: Sequence[int],
+    offset: Sequence[int],
+    fans: Fans | None = None,
+) -> Tensor:
+    """Fill a tensor with a box of a parameter: the numbers that `fill_` gives these elements of the whole.
+
+    Args:
+        tensor: the box, dense.
+        law, seed, name, fans: as for `fill_`.
+        shape: of the whole parameter.
+        offset: index in it of the box's first element, along every axis.
+
+    Returns:
+        `tensor`.
+
+    Raises:
+        CannotFill: the law cannot fill a parameter of this shape.
+
+    Example:
+        >>> from gainstage import init
+        >>> whole = init.fill_(torch.empty(8, 4), init.normal(), name="w")
+        >>> part = init.fill_part_(torch.empty(2, 4), init.normal(), name="w", shape=(8, 4), offset=(3, 0))
+        >>> torch.equal(part, whole[3:5])
+        True
+    """
+    prepared(torch.empty(tuple(shape), dtype=tensor.dtype, device="meta"), law, name, fans)
+    with torch.no_grad():
+        _fill_box(tensor.detach(), law, fans, Stream(_seed(seed), name), tuple(shape), tuple(offset))
+    return tensor
+
+
 def fill_all_(
     items: Iterable[tuple[str, Tensor, Law] | tuple[str, Tensor, Law, Fans | None]], *, seed: int = 0
 ) -> None:
@@ -184,7 +221,7 @@ def _seed(seed: int) -> int:
 
 
 def local_box(tensor: Tensor, name: str) -> tuple[Tensor, tuple[int, ...]]:
-    """The part of the parameter this process holds, and where in the parameter it starts."""
+    """The part of a parameter that this process holds (of a `DTensor` its shard), and where in the whole it begins."""
     if type(tensor) is Tensor or not hasattr(tensor, "placements"):
         return tensor, (0,) * tensor.dim()
     from ._shards import local_box as of_dtensor

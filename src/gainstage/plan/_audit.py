@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from gainstage._visible import visible
-from gainstage.init import Law, fill_
+from gainstage.init import Law
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._assignments import Assignments
+from gainstage.plan._fingerprint import drawn_box
 from gainstage.run import named_parameters
 
 _SIGMAS = 6.0  # of the sampling error of a mean square; a false alarm in 1e9
@@ -33,11 +34,12 @@ class Deviation:
         return visible(f"{self.name}: {self.message}")
 
 
-def audit(plan: Assignments, model: nn.Module) -> tuple[Deviation, ...]:
+def audit(plan: Assignments, model: nn.Module, *, seed: int | None = None) -> tuple[Deviation, ...]:
     """Everything in `model` that is not as the plan says; empty for a model that was just filled by it.
 
     Reported are parameters whose mean square (or, for constants, value) is not the law's beyond sampling error,
     parameters that the plan leaves untouched or does not know, two that hold identical values, and non-finite ones.
+    With the seed, every bit is compared.
     """
     found: list[Deviation] = []
     parameters = dict(named_parameters(model))
@@ -60,21 +62,25 @@ def audit(plan: Assignments, model: nn.Module) -> tuple[Deviation, ...]:
         if assignment and assignment.law is not None:
             if tuple(values.shape) != plan.shapes[name]:
                 found.append(Deviation(name, "shape", f"shape {tuple(values.shape)}, planned {plan.shapes[name]}"))
-            elif message := _difference(values, name, assignment, assignment.law):
+            elif message := _difference(values, name, assignment, assignment.law, seed):
                 found.append(Deviation(name, "deviates", message))
         if values.dim() > 1 and (twin := _twin(seen, name, values)):
             found.append(Deviation(name, "identical", f"holds the same values as {twin}"))
     return tuple(found)
 
 
-def _difference(values: Tensor, name: str, assignment: Assignment, law: Law) -> str:
-    target = values.transpose(-1, -2) if assignment.transposed else values
-    drawn = fill_(torch.empty(target.shape), law, name=name, fans=assignment.fans)
-    want, have = float(drawn.square().mean()), float(values.float().square().mean())
+def _difference(values: Tensor, name: str, assignment: Assignment, law: Law, seed: int | None) -> str:
+    shape = tuple(values.shape)
+    drawn = drawn_box(name, assignment, law, shape, seed or 0, values.dtype, shape, (0,) * len(shape))
+    want, have = float(drawn.double().square().mean()), float(values.double().square().mean())
     if drawn.min() == drawn.max():
         same = torch.allclose(values.float(), values.new_full((), float(drawn.min())).float(), rtol=1e-2)
         return "" if same else f"planned {law}, found a mean square of {have:.3g}"
-    error = _SIGMAS * sqrt(2 * 2 / prod(values.shape)) * want + 0.01 * want
+    if values.min() == values.max():
+        return f"planned {law}, all values are {float(values.flatten()[0]):.3g}"
+    if seed is not None:
+        return "" if torch.equal(drawn, values.cpu()) else f"not the numbers that {law} draws from seed {seed}"
+    error = _SIGMAS * sqrt(2 * 2 / prod(shape)) * want + 0.01 * want
     return "" if abs(have - want) <= error else f"planned {law} with mean square {want:.3g}, found {have:.3g}"
 
 
