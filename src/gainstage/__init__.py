@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from gainstage.errors import GainstageError as GainstageError
     from gainstage.init import gain as gain
     from gainstage.plan import Fingerprint as Fingerprint
+    from gainstage.plan import Forecast as Forecast
     from gainstage.plan import Plan as Plan
     from gainstage.plan import fingerprint as fingerprint
+    from gainstage.plan import foresee as foresee
     from gainstage.plan import initialize as initialize
     from gainstage.plan import plan as plan
     from gainstage.run import Subject as Subject
@@ -53,7 +55,9 @@ _HOME = {
     "Study": "study",
     "Subject": "run",
     "Tape": "signal",
+    "Forecast": "plan",
     "fingerprint": "plan",
+    "foresee": "plan",
     "gain": "init",
     "grid": "study",
     "initialize": "plan",

@@ -132,3 +132,14 @@ def test_an_older_file_survives_a_failed_write(room: Path) -> None:
         write_whole(room / "w.safetensors", fail)
     assert (room / "w.safetensors").read_text() == "old"
     assert not list(room.glob(".*.tmp"))
+
+
+def test_trace_foresees_without_running(run) -> None:
+    result = run("trace", "nets.py:subject", "--foresee", "--json", "ahead.json", "--plot", "ahead.png")
+    assert result.exit_code == 0
+    assert "predicted; 100% of" in result.output
+    assert "first loss" in result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert Path("ahead.png").read_bytes().startswith(b"\x89PNG")
+    assert '"loss"' in Path("ahead.json").read_text()
+    assert run("trace", "nets.py:subject", "--json", "ahead.json").exit_code == 2

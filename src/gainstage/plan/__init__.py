@@ -5,6 +5,8 @@ from gainstage.plan._assignment import Assignment as Assignment
 from gainstage.plan._audit import Deviation as Deviation
 from gainstage.plan._fingerprint import Fingerprint as Fingerprint
 from gainstage.plan._fingerprint import fingerprint as fingerprint
+from gainstage.plan._forecast import Forecast as Forecast
+from gainstage.plan._foresee import foresee as foresee
 from gainstage.plan._make import initialize as initialize
 from gainstage.plan._make import plan as plan
 from gainstage.plan._make import plan_from as plan_from

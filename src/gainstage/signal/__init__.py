@@ -2,6 +2,7 @@
 
 from gainstage.signal import ops as ops
 from gainstage.signal._again import POINTS as POINTS
+from gainstage.signal._again import call_again as call_again
 from gainstage.signal._attention import Attention as Attention
 from gainstage.signal._attention import attentions as attentions
 from gainstage.signal._attention import weights_behind as weights_behind
@@ -15,6 +16,7 @@ from gainstage.signal._functions import tensors_among as tensors_among
 from gainstage.signal._functions import unchecked as unchecked
 from gainstage.signal._graph import Fate as Fate
 from gainstage.signal._graph import Graph as Graph
+from gainstage.signal._likeness import spread_of as spread_of
 from gainstage.signal._moments import Moments as Moments
 from gainstage.signal._moments import measure as measure
 from gainstage.signal._moments import plain_of as plain_of
@@ -30,5 +32,9 @@ from gainstage.signal._residual import Branch as Branch
 from gainstage.signal._residual import branches as branches
 from gainstage.signal._sites import Ref as Ref
 from gainstage.signal._sites import Site as Site
+from gainstage.signal._spread import Bins as Bins
+from gainstage.signal._spread import Spread as Spread
+from gainstage.signal._spread import softmax_sums as softmax_sums
+from gainstage.signal._spread import uniform as uniform
 from gainstage.signal._tape import Tape as Tape
 from gainstage.signal._walk import walk as walk

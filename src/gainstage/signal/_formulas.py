@@ -5,9 +5,11 @@ on the gradient's that reaches `call.reads[call.to]`. None means that nothing is
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite, prod
 from typing import Any
+
+from gainstage.signal._spread import Bins, Spread, uniform
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,17 @@ class Call:
         read, written: what was measured of what it reads and writes.
         to: which of the signals the gradient goes to.
         spread: entries of what is written, for each entry of that signal.
+        spreads, shapes: in a forecast, what is known of the signals that it reads, and their shapes.
+        gradient: on the way back, what is known of the gradient of what it writes.
+        bins: of the positions of a causal sequence.
+        enlarged: entries of what is written, for each entry that is read.
+        gathered: how many entries it averages, or how many keys a query sees.
+        places: how many positions there are.
+        over_units: it averages over units and not over positions.
+        causal: a query sees the keys up to its own position.
+        scale: factor on the products of queries and keys.
+        depth: how many products are added up.
+        used: how many entries each entry of the signal is multiplied into.
     """
 
     op: str
@@ -34,6 +47,18 @@ class Call:
     written: float | None = None
     to: int = 0
     spread: float = 1.0
+    spreads: tuple[Spread, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
+    gradient: Spread = field(default_factory=lambda: uniform(0.0))
+    bins: Bins = field(default_factory=lambda: Bins((1,)))
+    enlarged: float = 1.0
+    gathered: int = 1
+    places: int = 1
+    over_units: bool = False
+    causal: bool = False
+    scale: float = 1.0
+    depth: int = 1
+    used: float = 1.0
 
 
 Formula = Callable[[Call], float | None]

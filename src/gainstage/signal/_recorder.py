@@ -22,6 +22,7 @@ from gainstage.run import (
     named_parameters,
     tensors_in,
 )
+from gainstage.signal import ops
 from gainstage.signal._functions import (
     COMPOSITE,
     FACTORIES,
@@ -42,6 +43,7 @@ from gainstage.signal._functions import (
     unchecked,
     unit_axis_of,
 )
+from gainstage.signal._likeness import likeness
 from gainstage.signal._modules import Modules
 from gainstage.signal._moments import collect, measure, plain_of
 from gainstage.signal._provenance import Provenance
@@ -69,6 +71,7 @@ class Recorder(TorchFunctionMode):
         self.modules = Modules(model)
         self.calls: Counter[tuple[str, str]] = Counter()
         self.rows: list[tuple[Site, str, Tensor]] = []
+        self.alike: dict[int, tuple[float, float]] = {}
         self.without_grad: dict[str, Site] = {}
         self.provenance = Provenance(model)
 
@@ -146,6 +149,10 @@ class Recorder(TorchFunctionMode):
         site = self._add(
             Site(len(self.sites), name, path, module, op, kind, refs[0], refs[1], *form_of(results[0]), function=func)
         )
+        if ops.of(site).kind == "embedding":
+            self.alike[site.index] = next(
+                (likeness(t) for t in reads if not t.is_floating_point() and has_data(t)), (0.0, 0.0)
+            )
         for position, result in enumerate(results):
             self._made(result, Ref(site.index, position))
         if written is not None and written._base is not None and self.provenance.named(written._base) is None:
@@ -211,6 +218,8 @@ class Recorder(TorchFunctionMode):
 
     def _leaf(self, kind: str, name: str, tensor: Tensor) -> Ref:
         site = self._add(Site(len(self.sites), name, name, "", kind, kind, (), {}, *form_of(tensor)))
+        if kind in ("buffer", "constant") and measurable(tensor):
+            self.rows.append((site, "forward", measure(tensor)))
         return self._made(tensor, Ref(site.index))
 
     def leaves(self, example: Any) -> None:
@@ -282,6 +291,7 @@ class Recorder(TorchFunctionMode):
             surrogate=stand_in,
             batch=self.batch,
             ties=dict(self.provenance.ties),
+            alike=self.alike,
             overwritten=self.overwritten,
             unused=tuple(name for name, _ in named_parameters(self.model) if name not in used),
         )

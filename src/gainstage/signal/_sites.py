@@ -30,7 +30,7 @@ class Site:
             `"input"`, `"parameter"`, `"buffer"`, `"constant"`.
         args, kwargs: the call, with a `Ref` in place of every tensor.
         shape, dtype: of the first output (leaves: of the tensor).
-        forward: moments of the first output; None for views, parameters, integers and meta tensors.
+        forward: moments of the first output, or of the leaf; None for views, parameters, integers and meta tensors.
         backward: moments of the gradient with respect to it; None where no gradient arrives.
         function: what was called.
         inputs: the outputs that this site reads, in the order of the call.
@@ -89,6 +89,7 @@ class Sites:
         surrogate: whether the loss was the surrogate of `record` and says nothing about training.
         batch: number of samples in the example, None where it could not be told.
         ties: every parameter name that is another name of a shared parameter, with the name it goes by here.
+        alike: of look-ups, the share of equal indices in two samples, and at two positions.
         unused: parameters that no site reads.
         overwritten: inputs that the forward pass wrote to.
     """
@@ -100,6 +101,7 @@ class Sites:
     surrogate: bool = False
     batch: int | None = None
     ties: Mapping[str, str] = field(default_factory=dict)
+    alike: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
     overwritten: tuple[str, ...] = ()
 

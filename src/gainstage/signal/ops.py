@@ -20,7 +20,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from gainstage.signal import _formulas as formulas
+from gainstage.signal import _mixing as mixing
 from gainstage.signal._formulas import Formula
+from gainstage.signal._mixing import Mixing
 
 if TYPE_CHECKING:
     from gainstage.signal._sites import Site
@@ -84,6 +86,8 @@ class Op:
         gates, forget: of a recurrent cell: how many gates a weight packs, and which one forgets.
         forward: the mean square of what it writes, from those of what it reads; None where nothing is known.
         back: the factor on the gradient's mean square that reaches one of them; None where nothing is known.
+        spread: mean square, mean and likeness of what it writes, in a forecast, where it mixes positions or units.
+        returns: the same of the gradient that reaches one of its signals.
         compares: of a loss: `"classes"`, `"binary"` or `"numbers"`.
         minor: arithmetic between layers, left out of tables of layers.
     """
@@ -108,6 +112,8 @@ class Op:
     forget: int | None = None
     forward: Formula | None = None
     back: Formula | None = None
+    spread: Mixing | None = None
+    returns: Mixing | None = None
     compares: str = ""
     minor: bool = False
 
@@ -141,9 +147,9 @@ _CELL = "input hx w_ih w_hh b_ih b_hh"
 _Same = dict[str, Any]
 _LSTM, _GRU, _TANH, _RELU = (_Same(forward=formulas.state(level)) for level in (0.06, 0.16, 0.4, 1.0))
 _DROPS = _Same(forward=formulas.dropped, back=formulas.dropped_back)
-_AVERAGES = _Same(forward=formulas.averaged, back=formulas.averaged_back, mixes="positions")
-_PRODUCT = _Same(forward=formulas.contracted, mixes="positions")
-_SOFTMAX = _Same(forward=formulas.measured, mixes="positions")
+_AVERAGES = _Same(forward=formulas.averaged, back=formulas.averaged_back, mixes="positions", **mixing.AVERAGED)
+_PRODUCT = _Same(forward=formulas.contracted, mixes="positions", **mixing.CONTRACTED)
+_SOFTMAX = _Same(forward=formulas.measured, mixes="positions", **mixing.SOFTMAXED)
 _NORM = _Same(forward=formulas.normalized)
 _CENTRED = _Same(_NORM, centred=True)
 _LARGEST = _Same(back=formulas.spread_back, mixes="positions")
@@ -219,6 +225,7 @@ _ROWS: tuple[Op, ...] = (
         "query key value attn_mask dropout_p is_causal scale",
         forward=formulas.attended,
         mixes="positions",
+        **mixing.ATTENDED,
     ),
     *_rows("gated", "glu", "input dim"),
     # many positions into one, and back
@@ -227,13 +234,14 @@ _ROWS: tuple[Op, ...] = (
     *_rows("average", "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d", **_AVERAGES),
     *_rows("max", "max_pool1d max_pool2d=max_pool2d_with_indices max_pool3d", _POOL, **_LARGEST),
     *_rows("max", "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d", **_LARGEST),
-    *_rows("reduce", "sum", "input dim", mixes="positions", adds=True),
+    *_rows("reduce", "sum", "input dim", mixes="positions", adds=True, **mixing.SUMMED),
     *_rows("reduce", "var std norm linalg_norm linalg_vector_norm", mixes="positions", levels=True),
     *_rows("split", "chunk split tensor_split unbind select narrow split_with_sizes"),
     *_rows("split", "getitem", "input index"),
-    *_rows("join", "cat=concat=concatenate", "tensors dim", minor=True),
-    *_rows("join", "stack", "tensors dim"),
+    *_rows("join", "cat=concat=concatenate", "tensors dim", minor=True, spread=mixing.joined),
+    *_rows("join", "stack", "tensors dim", spread=mixing.joined),
     *_rows("mask", "masked_fill", "input mask value"),
+    *_rows("mask", "pad", "input pad mode value", spread=mixing.padded),
     *_rows("lookup", "index_select gather", "input dim index"),
     *_rows("lookup", "take_along_dim", "input indices dim"),
     *_rows("scatter", "index_add scatter_add scatter_reduce", "input dim index", mixes="samples"),

@@ -15,12 +15,12 @@ from gainstage.init import activation, normal_rule
 from gainstage.signal import POINTS, Graph, Ref, ops, walk
 
 Function = Callable[[Tensor], Tensor]
-Z, _WEIGHT = normal_rule()
+Z, WEIGHT = normal_rule()
 
 
 def normal_mean(values: Tensor) -> float:
     """The mean of a function of a standard normal, given its values at `Z`."""
-    return float((values * _WEIGHT).sum())
+    return float((values * WEIGHT).sum())
 
 
 def derivative(phi: Function) -> Function:

@@ -5,15 +5,14 @@ mean square $g$ into $m g$ times the number of outputs that read each input. Bot
 of the signal: where measurement and prediction part, the weights do not act like random ones.
 """
 
-from dataclasses import dataclass
 from math import isfinite, sqrt
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from gainstage.run import named_parameters
-from gainstage.signal import Graph, Tape, coverage
-from gainstage.theory.propagate import Backward, Forward
+from gainstage.signal import Graph, Tape
+from gainstage.theory._weights import Weights, second_moments
+from gainstage.theory.backward import Backward
+from gainstage.theory.propagate import Forward
 
 Pair = tuple[float | None, float | None]
 
@@ -44,7 +43,7 @@ def predict(tape: Tape, model: nn.Module) -> dict[int, Pair]:
         He, Zhang, Ren, Sun, *Delving Deep into Rectifiers*, ICCV 2015. Poole et al., NeurIPS 2016.
     """
     graph = Graph(tape)
-    weights = _Weights(graph, _second_moments(model))
+    weights = Weights(graph, second_moments(model))
     forward = Forward(graph, weights.writes, weights.scale, real=True)
     levels = forward.run()
     gradients = Backward(forward, weights.back).run()
@@ -53,50 +52,6 @@ def predict(tape: Tape, model: nn.Module) -> dict[int, Pair]:
         for site in tape
         if site.index in levels or site.index in gradients
     }
-
-
-@dataclass
-class _Weights:
-    """Second moments of parameters, by name, and what weights do with them."""
-
-    graph: Graph
-    moments: dict[str, float]
-
-    def named(self, name: str | None) -> float | None:
-        """The second moment of a parameter; None for one that is computed."""
-        return None if name is None else self.moments.get(self.graph.tape.ties.get(name, name))
-
-    def back(self, site: int) -> float | None:
-        """The second moment times the inputs that an output adds up, less the taps that hang over the edge."""
-        call = self.graph.weights[site]
-        moment = self.named(self.graph.parameter_of(call.weight))
-        if moment is None or call.data is None:
-            return None
-        return moment * call.fans.fan_in * coverage(self.graph.sites[site], call, self.graph.shapes)
-
-    def writes(self, site: int, level: float) -> float:
-        """What a weight makes of a level: of a table an entry, of any other a sum; and the bias."""
-        call, measured = self.graph.weights[site], self.graph.sites[site].forward
-        factor = self.named(self.graph.parameter_of(call.weight)) if call.data is None else self.back(site)
-        if factor is None:
-            return measured.mean_square if measured else 1.0
-        bias = self.named(self.graph.parameter_of(call.bias)) if call.bias is not None else None
-        return (factor if call.data is None else factor * level) + (bias or 0.0)
-
-    def scale(self, site: int) -> float:
-        """The root mean square of the scale of a normalization."""
-        moment = self.named(self.graph.norm_calls.get(site, {}).get("scale"))
-        return 1.0 if moment is None else sqrt(moment)
-
-
-@torch.no_grad()
-def _second_moments(model: nn.Module) -> dict[str, float]:
-    """The mean square of every floating parameter, with one host synchronization."""
-    chosen = {n: p for n, p in named_parameters(model) if p.is_floating_point() and not p.is_meta and p.numel()}
-    squares: list[Tensor] = [
-        (torch.linalg.vector_norm(p.float()) ** 2 / p.numel()).double().cpu() for p in chosen.values()
-    ]
-    return dict(zip(chosen, torch.stack(squares).tolist(), strict=True)) if squares else {}
 
 
 def _root(mean_square: float | None) -> float | None:

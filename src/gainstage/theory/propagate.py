@@ -1,35 +1,20 @@
-"""The mean square of the signal at every site, and of its gradient, by theory.
+"""The mean square of the signal at every site, by theory.
 
 The planner leaves the scales of the weights free and chooses each as it is reached; prediction has the weights as they
-are. What an operation does to a mean square stands in its row of `signal.ops`.
+are; a forecast (`theory.ahead`) has nothing measured but the inputs. What an operation does to a mean square stands in
+its row of `signal.ops`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from math import isfinite, log2, prod, sqrt
+from functools import partial
+from math import isfinite, log2, sqrt
 
 import torch
-from torch import Tensor
 
 from gainstage.signal import Call, Graph, Ref, Site, measured_ratio, ops
-from gainstage.theory.activation import Z, derivative, normal_mean
-
-
-@dataclass(frozen=True)
-class Signal:
-    """The distribution of the entries at one site: `values` where a standard normal is `Z`.
-
-    Signals of the same `base` are functions of one another's entries; others are treated as independent.
-    """
-
-    base: int
-    values: Tensor
-
-    @cached_property
-    def mean_square(self) -> float:
-        """Their mean square, the level of the signal."""
-        return normal_mean(self.values.square())
+from gainstage.theory._signal import Signal, normal
+from gainstage.theory.activation import Z, normal_mean
 
 
 @dataclass
@@ -80,21 +65,34 @@ class Forward:
         return Call(site.op, argument, lambda ref: self.level(ref.site), levels, softmax, known, written)
 
     def _of(self, site: Site) -> Signal | None:
-        index, measured = site.index, site.forward.mean_square if site.forward else None
+        index = site.index
         if site.kind == "input":
-            return _normal(index, rounded(measured or 1.0) if measured is None or not self.real else measured)
+            return self._input(site)
         if index in self.graph.constant:
             return None
-        if call := self.graph.weights.get(index):
-            written = self.writes(index, self.level(call.data.site) if call.data else 1.0)
-            return _normal(index, written, self.shift(index))
-        op = ops.of(site)
+        if index in self.graph.weights:
+            return self._weighed(index)
         if self.graph.normalizes(index):
-            level = op.forward(self.call(site)) if op.kind == "norm" and op.forward else measured
-            return _normal(index, (level if level and level > 0 else 1.0) * self.scale(index) ** 2)
+            return self._normalized(site)
+        op = ops.of(site)
         if op.kind == "recurrent" and op.forward:
-            return _normal(index, op.forward(self.call(site)) or 1.0)
+            return normal(index, op.forward(self.call(site)) or 1.0)
         return self._between(site)
+
+    def _input(self, site: Site) -> Signal:
+        measured = site.forward.mean_square if site.forward else None
+        return normal(site.index, rounded(measured or 1.0) if measured is None or not self.real else measured)
+
+    def _weighed(self, index: int) -> Signal:
+        """Behind a weight: normal."""
+        data = self.graph.weights[index].data
+        return normal(index, self.writes(index, self.level(data.site) if data else 1.0), self.shift(index))
+
+    def _normalized(self, site: Site) -> Signal:
+        """Behind a normalization."""
+        op, measured = ops.of(site), site.forward.mean_square if site.forward else None
+        level = op.forward(self.call(site)) if op.kind == "norm" and op.forward else measured
+        return normal(site.index, (level if level and level > 0 else 1.0) * self.scale(site.index) ** 2)
 
     def _between(self, site: Site) -> Signal | None:
         """Sites without weights: exact where they are elementwise or a fixed sum, else by a formula of their levels."""
@@ -103,40 +101,57 @@ class Forward:
             return None
         op, first = ops.of(site), reads[0]
         if self.real and op.steep and site.forward is not None:
-            return _normal(site.index, site.forward.mean_square)
+            return normal(site.index, site.forward.mean_square)
         whole = len(self.graph.sums.terms(site.index)) == 1 and len(reads) == 1
         if self.real and op.kind in ("average", "dropout") and whole:
-            return _normal(site.index, measured_ratio(self.call(site)))
+            return normal(site.index, measured_ratio(self.call(site)))
         if op.kind == "dropout" and op.forward:
             grown = (op.forward(self.call(site)) or 0.0) / first.mean_square if first.mean_square else 1.0
-            return Signal(site.index, first.values * sqrt(grown)) if grown > 1 else first
+            return self._dropped(site, first, grown) if grown > 1 else first
         if self.graph.adds_bias(site.index):
-            return Signal(first.base, first.values + self.shift(site.index))
+            return self._biased(site, first)
         if site.kind == "view":
-            return Signal(site.index, first.values) if op.kind == "split" else first
+            return replace(first, base=site.index) if op.kind == "split" else first
         if op.elementwise and len({signal.base for signal in reads}) == 1:
             exact = self._elementwise(site)
             if exact is not None:
                 return exact
         if (summed := self._summed(site)) is not None:
             return summed
-        call = self.call(site)
+        return self._by_row(site)
+
+    def _by_row(self, site: Site) -> Signal:
+        """By the row of the operation."""
+        op, call = ops.of(site), self.call(site)
         level = op.forward(call) if op.forward else None
-        return _normal(site.index, measured_ratio(call) if level is None else level)
+        return normal(site.index, measured_ratio(call) if level is None else level)
+
+    def _biased(self, site: Site, first: Signal) -> Signal:
+        """With a tensor added that no input reaches."""
+        return replace(first, values=first.values + self.shift(site.index))
+
+    def _dropped(self, site: Site, first: Signal, grown: float) -> Signal:
+        """Behind a dropout that is on."""
+        return replace(first, base=site.index, values=first.values * sqrt(grown))
 
     def _summed(self, site: Site) -> Signal | None:
         """A fixed sum of signals: those of one base add up entry by entry, the rest as independent ones."""
         terms = self.graph.sums.terms(site.index)
         if Ref(site.index) in terms or any(ref.site not in self.signals for ref in terms):
             return None
-        by_base: dict[int, Tensor] = {}
+        by_base: dict[int, Signal] = {}
         for ref, factor in terms.items():
             signal = self.signals[ref.site]
-            by_base[signal.base] = by_base.get(signal.base, torch.zeros_like(Z)) + factor * signal.values
-        if len(by_base) == 1:
-            return Signal(*next(iter(by_base.items())))
-        means = [normal_mean(values) for values in by_base.values()]
-        squares = [normal_mean(values.square()) for values in by_base.values()]
+            before = by_base.get(signal.base)
+            values = factor * signal.values + (before.values if before else torch.zeros_like(Z))
+            by_base[signal.base] = replace(signal, values=values)
+        whole = list(by_base.values())
+        return whole[0] if len(whole) == 1 else self._together(site, whole)
+
+    def _together(self, site: Site, signals: list[Signal]) -> Signal:
+        """A sum of independent signals."""
+        means = [normal_mean(signal.values) for signal in signals]
+        squares = [signal.mean_square for signal in signals]
         variance = sum(squares) - sum(mean**2 for mean in means)
         return Signal(site.index, sum(means) + sqrt(max(variance, 0.0)) * Z)
 
@@ -145,7 +160,7 @@ class Forward:
         result = self.graph.evaluate(site.index, values)
         if result is None or not bool(result.isfinite().all()):  # a root of a variance, which is no standard normal
             return None
-        return Signal(self.signals[self.graph.data(site.index)[0].site].base, result)
+        return replace(self.signals[self.graph.data(site.index)[0].site], values=result)
 
     def _measured(self, index: int) -> float | None:
         """The measured mean square of a site, or of what a view shows."""
@@ -153,87 +168,6 @@ class Forward:
         while site.forward is None and site.kind == "view":
             site = self.graph.sites[self.graph.data(site.index)[0].site]
         return site.forward.mean_square if site.forward else None
-
-
-@dataclass
-class Backward:
-    """Mean squares of gradients, from the last site to the first; it begins at the measured ones of the outputs.
-
-    Attributes:
-        forward: the signals, after `run`.
-        weight: by what a weight multiplies the mean square of the gradient that goes through it: its second moment
-            times the inputs that an output adds up; None where it is computed.
-        found: what was found, by site.
-    """
-
-    forward: Forward
-    weight: Callable[[int], float | None]
-    found: dict[int, float] = field(default_factory=dict)
-
-    def run(self) -> dict[int, float]:
-        """The predicted mean square of the gradient at every site that has one."""
-        graph = self.forward.graph
-        ends = set(graph.outputs)
-        for site in reversed(graph.sites):
-            if site.kind in ("loss", "parameter", "buffer", "constant") or site.index in graph.constant:
-                continue
-            measured = _gradient(site)
-            readers = [r for r in graph.consumers[site.index] if r in self.found]
-            if not readers or site.index in ends:
-                if measured is not None:
-                    self.found[site.index] = measured
-                continue
-            factors = [self._through(site, graph.sites[r]) for r in readers]
-            if None not in factors:
-                arriving = zip(readers, factors, strict=True)
-                self.found[site.index] = sum(self.found[r] * factor for r, factor in arriving if factor is not None)
-            elif measured is not None:
-                before = [m for r in readers if (m := _gradient(graph.sites[r]))]
-                ratio = sum(self.found[r] for r in readers) / sum(before) if before else 1.0
-                self.found[site.index] = measured * (ratio if isfinite(ratio) else 1.0)
-        return self.found
-
-    def _through(self, site: Site, reader: Site) -> float | None:
-        """The factor on the gradient's mean square from a reader to what it reads; None where theory does not say."""
-        graph, op = self.forward.graph, ops.of(reader)
-        spread = prod(reader.shape) / max(prod(site.shape), 1)
-        if reader.index in graph.weights:
-            factor = self.weight(reader.index)
-            return None if factor is None else factor * spread
-        data = [ref.site for ref in graph.data(reader.index)]
-        if op.kind != "dropout":
-            if fixed := graph.sums.factor(reader.index, site.index):
-                return fixed**2
-            if reader.kind == "view" or (graph.transparent(reader.index) and op.kind != "product"):
-                return spread
-            if graph.normalizes(reader.index):
-                return None  # divides every sample or position by a level of its own; theory here follows their mean
-        apart = len(set(data)) == len(data) or op.kind == "add"
-        if op.back and apart and all(index in self.forward.signals for index in data):
-            call = replace(self.forward.call(reader), to=data.index(site.index), spread=spread)
-            if (factor := op.back(call)) is not None:
-                return factor
-        return self._slope(site, reader) if len(data) == 1 else None
-
-    def _slope(self, site: Site, reader: Site) -> float | None:
-        """Through an elementwise function: the mean square of its slope."""
-        signal, after = (self.forward.signals.get(index) for index in (site.index, reader.index))
-        if signal is None or after is None or signal.base != after.base:
-            return None
-
-        def phi(z: Tensor) -> Tensor:
-            values = self.forward.graph.evaluate(reader.index, {site.index: z})
-            return z if values is None else values
-
-        return normal_mean(derivative(phi)(signal.values).square())
-
-
-def _gradient(site: Site) -> float | None:
-    return site.backward.mean_square if site.backward is not None else None
-
-
-def _normal(base: int, variance: float, mean: float = 0.0) -> Signal:
-    return Signal(base, sqrt(max(variance, 0.0)) * Z + mean)
 
 
 def rounded(mean_square: float) -> float:
