@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gainstage import testing as testing
     from gainstage import theory as theory
     from gainstage import train as train
+    from gainstage import watch as watch
     from gainstage.check import Finding as Finding
     from gainstage.check import Report as Report
     from gainstage.check import check as check
@@ -37,14 +38,16 @@ if TYPE_CHECKING:
     from gainstage.plan import initialize as initialize
     from gainstage.plan import plan as plan
     from gainstage.run import Subject as Subject
+    from gainstage.run import capture as capture
     from gainstage.signal import Tape as Tape
     from gainstage.signal import record as record
     from gainstage.study import Arm as Arm
     from gainstage.study import Study as Study
     from gainstage.study import grid as grid
+    from gainstage.watch import Watch as Watch
 
 # plan and check are functions too: their packages are callable
-_ROOMS = ("init", "run", "signal", "theory", "nn", "train", "plan", "check", "report", "testing", "study")
+_ROOMS = ("init", "run", "signal", "theory", "nn", "train", "plan", "check", "watch", "report", "testing", "study")
 _HOME = {
     "Arm": "study",
     "Finding": "check",
@@ -58,6 +61,8 @@ _HOME = {
     "Forecast": "plan",
     "fingerprint": "plan",
     "foresee": "plan",
+    "Watch": "watch",
+    "capture": "run",
     "gain": "init",
     "grid": "study",
     "initialize": "plan",

@@ -1,5 +1,6 @@
 """Keras 3 models on the torch backend, as `gs.Subject`."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -65,6 +66,20 @@ def subject(model: Any, x: Any, y: Any = None) -> Subject:
     # A partial shows the check what a step changes besides parameters: the optimizer's and the metrics' variables.
     step = partial(_step, model, x, y, model.optimizer, model.metrics)
     return Subject(module, example, target, partial(_loss, model), optimizer, step)
+
+
+def at_backward(losses: tuple[Tensor, ...]) -> Subject | None:
+    """The subject of the `fit` that runs now, asked for from inside its backward pass; None where none does."""
+    if "keras" not in sys.modules:
+        return None
+    frame = sys._getframe(1)
+    while frame is not None:
+        held = frame.f_locals
+        if frame.f_code.co_name == "train_step" and "data" in held and hasattr(held.get("self"), "train_on_batch"):
+            x, y, _ = sys.modules["keras"].utils.unpack_x_y_sample_weight(held["data"])
+            return subject(held["self"], x, y)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
 
 
 def _named(like: Any, base: Any) -> Any:

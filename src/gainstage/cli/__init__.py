@@ -7,7 +7,7 @@ from gainstage.cli._lazy import LazyGroup
 
 @click.command(
     cls=LazyGroup,
-    verbs=("demo", "trace", "check", "init", "rule", "gain", "audit", "compare", "lab"),
+    verbs=("demo", "trace", "check", "init", "run", "watch", "rule", "gain", "audit", "compare", "lab"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(package_name="gainstage", prog_name="gainstage")
@@ -19,6 +19,7 @@ def main() -> None:
 
     \b
     gainstage demo                                 a minute on real data
+    gainstage run train.py                         what is wrong with my training?
     gainstage check net.py:build --input 8x64      what is wrong with it?
     gainstage init net.py:build --input 8x64       how to start it well
 

@@ -54,8 +54,9 @@ def user_line(error: BaseException) -> str:
 
 def libraries() -> list[Path]:
     """Directories whose code is not the user's: Python, what is installed, and gainstage itself."""
-    paths = sysconfig.get_paths()
-    return [Path(paths["stdlib"]), Path(paths["purelib"]), Path(paths["platlib"]), Path(__file__).parents[1]]
+    paths, torch = sysconfig.get_paths(), sys.modules.get("torch")
+    beside_torch = [Path(str(torch.__file__)).parents[1]] if torch is not None else []
+    return [Path(paths[k]) for k in ("stdlib", "purelib", "platlib")] + [Path(__file__).parents[1], *beside_torch]
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -47,7 +47,7 @@ def html(report: "Report", details: Details | None = None) -> str:
         report=report,
         details=details,
         summary=count(report),
-        blocks=[_block(same, details) for same in blocks(report.findings)],
+        blocks=[block(same, details) for same in blocks(report.findings)],
         chart=_chart(details),
         plan=_plan(details),
         reasons=_reasons(report),
@@ -56,7 +56,8 @@ def html(report: "Report", details: Details | None = None) -> str:
     )
 
 
-def _block(same: "list[Any]", details: Details) -> dict[str, Any]:
+def block(same: "list[Any]", details: Details) -> dict[str, Any]:
+    """What the page shows of findings of one rule that say the same."""
     first, rule = same[0], details.rule(same[0].code)
     return {
         "first": first,

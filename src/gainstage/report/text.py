@@ -9,6 +9,7 @@ from gainstage._visible import visible
 from gainstage.report._blocks import blocks as blocks_of
 from gainstage.report._blocks import fix_of
 from gainstage.report._page import Page
+from gainstage.report.details import Details
 
 if TYPE_CHECKING:
     from gainstage.check import Finding, Report
@@ -18,7 +19,13 @@ _NOTES, _SYMPTOMS, _CODES, _REASONS = 3, 4, 8, 6  # the most that a page which i
 
 
 def text(
-    report: "Report", *, width: int = 80, color: bool = False, places: int | None = None, verbose: bool = False
+    report: "Report",
+    *,
+    width: int = 80,
+    color: bool = False,
+    places: int | None = None,
+    verbose: bool = False,
+    details: Details | None = None,
 ) -> str:
     """The report as text, worst finding first, ending in a line break.
 
@@ -32,6 +39,7 @@ def text(
         color: with the terminal's own named colours. The text says the same without.
         places: show at most this many places a block and say how many more there are; all of them by default.
         verbose: show every note and every symptom in full, and each rule that was judged or not by its code.
+        details: lines of the user's source, shown beside the places.
 
     Returns:
         The text. Characters in names that do not print are shown as their escapes.
@@ -47,7 +55,7 @@ def text(
     notes = [same for same in blocks if same[0].severity == "note"]
     brief = notes if len(notes) > _NOTES and not verbose else []
     for same in blocks[: len(blocks) - len(brief)]:
-        _block(page, same, places, verbose)
+        _block(page, same, places, verbose, details or Details())
         page.line()
     if brief:
         _briefly(page, brief)
@@ -57,7 +65,7 @@ def text(
     return page.text()
 
 
-def _block(page: Page, same: "list[Finding]", places: int | None, verbose: bool) -> None:
+def _block(page: Page, same: "list[Finding]", places: int | None, verbose: bool, details: Details) -> None:
     first = same[0]
     heading = Text.assemble(
         (visible(first.code), _COLOR[first.severity]), " ", (visible(first.name), "bold"), f"  {first.severity}"
@@ -65,7 +73,9 @@ def _block(page: Page, same: "list[Finding]", places: int | None, verbose: bool)
     page.line(heading.append(f", {len(same)} places" if len(same) > 1 else ""))
     alike = len({finding.measured for finding in same}) == 1
     for finding in same[:places]:
-        page.line(visible(finding.where), label="-->", indent=6, style="dim")
+        place = details.place(finding.where)
+        line = f"  ({place.file}:{place.line})" if place else ""
+        page.line(visible(f"{finding.where}{line}"), label="-->", indent=6, style="dim")
         if not alike:
             _labelled(page, "measured", finding.measured)
     if places is not None and len(same) > places:

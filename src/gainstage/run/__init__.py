@@ -3,6 +3,8 @@
 from gainstage.run._all_or_nothing import all_or_nothing as all_or_nothing
 from gainstage.run._bytes import has_data as has_data
 from gainstage.run._bytes import parts_of as parts_of
+from gainstage.run._capture import Stopped as Stopped
+from gainstage.run._capture import capture as capture
 from gainstage.run._entry import abroad as abroad
 from gainstage.run._entry import depth as depth
 from gainstage.run._entry import entry as entry
@@ -17,9 +19,12 @@ from gainstage.run._foreign import foreign as foreign
 from gainstage.run._gradients import gradients as gradients
 from gainstage.run._guard import Guard as Guard
 from gainstage.run._hints import hint as hint
+from gainstage.run._hub import Listener as Listener
+from gainstage.run._hub import listen as listen
 from gainstage.run._interrupts import uninterrupted as uninterrupted
 from gainstage.run._lazy import give_shapes as give_shapes
 from gainstage.run._lazy import with_shapes as with_shapes
+from gainstage.run._lines import line_of_user as line_of_user
 from gainstage.run._names import bare_names as bare_names
 from gainstage.run._names import class_name as class_name
 from gainstage.run._names import named_modules as named_modules
@@ -30,6 +35,7 @@ from gainstage.run._objective import own_loss as own_loss
 from gainstage.run._objective import surrogate as surrogate
 from gainstage.run._plainly import plainly as plainly
 from gainstage.run._seeded import seeded as seeded
+from gainstage.run._seen import Pair as Pair
 from gainstage.run._state import NotRestored as NotRestored
 from gainstage.run._subject import Loss as Loss
 from gainstage.run._subject import Subject as Subject

@@ -17,6 +17,7 @@ from gainstage.signal._functions import unchecked as unchecked
 from gainstage.signal._graph import Fate as Fate
 from gainstage.signal._graph import Graph as Graph
 from gainstage.signal._likeness import spread_of as spread_of
+from gainstage.signal._modules import Modules as Modules
 from gainstage.signal._moments import Moments as Moments
 from gainstage.signal._moments import measure as measure
 from gainstage.signal._moments import plain_of as plain_of

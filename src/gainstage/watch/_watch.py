@@ -1,0 +1,164 @@
+"""`gs.Watch`: the evidence and the rules of `check` while the user's own loop trains."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from torch import nn
+from torch.optim import Optimizer
+
+from gainstage.check import Finding, Report
+from gainstage.errors import GainstageError
+from gainstage.run import class_name
+from gainstage.watch import _registry, _stored
+from gainstage.watch._loop import Loop
+from gainstage.watch._pack import unpack
+from gainstage.watch.history import History
+from gainstage.watch.reading import VERSION, Header, Reading
+
+
+class Sink(Protocol):
+    """Where reports go: see `gainstage.watch.sinks`."""
+
+    def begin(self, header: Header) -> None: ...
+    def write(self, reading: Reading, new: Sequence[Finding]) -> None: ...
+    def close(self) -> None: ...
+
+
+class Watch(Loop):
+    """Watches a model while it is trained by a loop that does not know of it, and names causes.
+
+    Every `every` steps the forward pass, the gradients and the step are measured, by reductions that stay on the
+    device; one copy brings a report to the host, which is read at the next. Between reports each step leaves three
+    numbers in a buffer on the device. A step that is measured runs eagerly where the model is compiled: its graph has
+    no break, no hook in it, and is not compiled again.
+
+    Args:
+        model: as it is trained: wrapped in DDP, sharded by FSDP2, compiled, or plain.
+        optimizers: over its parameters; without any, all that step its parameters are followed.
+        every: steps between reports; 1, the first step, is always one.
+        sinks: where reports go besides: `watch.JSONL(path)`, `watch.Live()`, ...
+        on_finding: called with each new finding; what it raises ends the loop.
+
+    Attributes:
+        history: the windows that the rules read.
+        step: updates that were asked for so far.
+
+    Example:
+        >>> import torch, gainstage as gs
+        >>> model = torch.nn.Linear(4, 2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        >>> with gs.Watch(model, optimizer, every=5) as watch:
+        ...     for _ in range(20):
+        ...         optimizer.zero_grad()
+        ...         torch.nn.functional.cross_entropy(model(torch.randn(8, 4)), torch.arange(8) % 2).backward()
+        ...         optimizer.step()
+        >>> [reading.step for reading in watch.readings], watch.report.ok
+        ([1, 5, 10, 15, 20], True)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *optimizers: Optimizer,
+        every: int = 50,
+        sinks: Sequence[Sink] = (),
+        on_finding: Callable[[Finding], object] | None = None,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise GainstageError(f"expected an nn.Module, got {type(model).__name__}; pass the model itself")
+        if every < 1:
+            raise GainstageError(f"every={every}: expected a number of steps, at least 1")
+        super().__init__(model, optimizers, every)
+        self.sinks, self.on_finding = list(sinks), on_finding
+        self.history = History()
+        self._found: dict[tuple[str, str], tuple[int, Finding]] = {}
+        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        self.header = Header(VERSION, class_name(model), trainable, every)
+        for sink in self.sinks:
+            sink.begin(self.header)
+
+    @classmethod
+    def attach(cls, trainer: Any, *, every: int = 50, **kwargs: Any) -> "Watch":
+        """The watch of a trainer that is about to train: Lightning's, Transformers', or what else has a `model`.
+
+        Raises:
+            GainstageError: it holds no model.
+        """
+        model = getattr(trainer, "lightning_module", None) or getattr(trainer, "model", None)
+        if not isinstance(model, nn.Module):
+            raise GainstageError(f"expected a trainer with a model, got {type(trainer).__name__} without one")
+        return cls(model, every=every, **kwargs)
+
+    # --- what people ask -------------------------------------------------------------------------------------------
+
+    @property
+    def readings(self) -> list[Reading]:
+        """The reports so far, the one that is on its way included."""
+        self._read()
+        return self.history.readings
+
+    @property
+    def report(self) -> Report:
+        """What was found so far, causes first, as `check` reports it."""
+        self._read()
+        found = _registry.folded(list(self._found.values()), self.every)
+        sites = max((len(r.sites) for r in self.history.readings[-2:]), default=0)
+        judged = tuple(sorted(_registry.WATCHED)) if self.history.readings else ()
+        return Report(self.header.model, self.header.parameters, sites, found, (), judged)
+
+    @property
+    def first_seen(self) -> dict[str, int]:
+        """For each code that was found, the step of the report that first did."""
+        return {finding.code: step for step, finding in reversed(self._found.values())}
+
+    def log(self, **metrics: float) -> None:
+        """Numbers of your own for the next reports; `validation` is a loss that the rules read."""
+        self._metrics |= {name: float(value) for name, value in metrics.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Write what a resumed run needs to go on: the windows, the findings, the step."""
+        self._read()
+        _stored.save(Path(path), _stored.Stored(VERSION, self.step, self.skipped, self.history.readings, self._found))
+
+    def load(self, path: str | Path) -> "Watch":
+        """Go on from what `save` has written.
+
+        Raises:
+            GainstageError: it is no such file.
+        """
+        stored = _stored.load(Path(path))
+        self.history, self.step, self.skipped = History(), stored.step, stored.skipped
+        for reading in stored.readings:
+            self.history.add(reading)
+        self._found = stored.found
+        return self
+
+    def close(self) -> None:
+        """Read the last report and take all hooks off."""
+        self._off()
+        for sink in self.sinks:
+            sink.close()
+        self.sinks = []
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        while self._pending:
+            reading = unpack(self._pending.pop(0))
+            self.history.add(reading)
+            new = []
+            for finding in _registry.findings(self.history):
+                if (key := (finding.code, finding.where)) not in self._found:
+                    self._found[key] = (reading.step, finding)
+                    new.append(finding)
+            for sink in self.sinks:
+                sink.write(reading, new)
+            for finding in new if self.on_finding is not None else ():
+                assert self.on_finding is not None
+                self.on_finding(finding)

@@ -1,0 +1,171 @@
+"""One report of a watch: what was measured at one step, as numbers that JSON can hold. This is the schema of a run.
+
+A run is a file of JSON lines: first one `Header`, then one `Reading` a report. Numbers that are not finite are null.
+"""
+
+from collections.abc import Iterator
+from math import nan
+from pathlib import Path
+
+import msgspec
+
+from gainstage.errors import GainstageError
+
+VERSION = 1
+Number = float | None
+
+
+class Parameter(msgspec.Struct, array_like=True):
+    """One parameter at a step; norms are root sums of squares over all of its entries, on all ranks.
+
+    Attributes:
+        gradient: norm of the gradient that the optimizer used: unscaled, accumulated, clipped.
+        arrived: the same before clipping.
+        weight: norm of the parameter before the step.
+        update: norm of what the step changed, estimated on a regular sample where the model is large.
+        lost: share of the entries with a gradient that the step left bit for bit as they were.
+    """
+
+    gradient: Number
+    arrived: Number
+    weight: Number
+    update: Number
+    lost: Number
+
+
+class Place(msgspec.Struct, array_like=True):
+    """One site at a step, on up to 65,536 entries of whole samples; means over ranks.
+
+    Attributes:
+        rms: root mean square of the signal.
+        between: variance between samples over the mean square.
+        zeros, saturated: shares of entries, as in `signal.Moments`.
+        largest: largest absolute entry.
+        nonfinite: NaN and infinite entries.
+        dead: after a rectifier the share of units that were 0 or less in all of the last reports; else null.
+        gradient: root mean square of the gradient of the loss by this signal.
+    """
+
+    rms: Number
+    between: Number
+    zeros: Number
+    saturated: Number
+    largest: Number
+    nonfinite: Number
+    dead: Number
+    gradient: Number
+
+
+class Attention(msgspec.Struct, array_like=True):
+    """One attention: mean entropy of its weights over that of equal ones (0 to 1), and the largest logit."""
+
+    entropy: Number
+    logit: Number
+
+
+class Router(msgspec.Struct, array_like=True):
+    """One choice among experts: the largest share of the tokens times the number of experts, and the share unused."""
+
+    load: Number
+    unused: Number
+
+
+class Norm(msgspec.Struct, array_like=True):
+    """One batch normalization: stored variance over that of the batch, and a number that moves with what is stored."""
+
+    ratio: Number
+    stored: Number
+
+
+class Reading(msgspec.Struct):
+    """One report.
+
+    Attributes:
+        step: updates that the optimizers were asked for so far; the first is 1.
+        seconds: since the watch began.
+        losses: of every step since the last report; the last is this step's. Unscaled, summed over the backward passes.
+        levels: root mean square of a sample of the batch, for the same steps.
+        same: for the same steps, whether the batch is equal to the one before.
+        rates: learning rate of every group, for the same steps the largest.
+        rate, decay, momentum: of every group.
+        skipped: steps that a gradient scaler left out so far.
+        scale: of the gradient scaler.
+        training: whether dropout and batch normalization are in training mode; null where there is neither.
+        parameters, sites, attentions, routers, norms: by name, in the order of the pass.
+        metrics: what `Watch.log` was given.
+        nonfinite: steps since the last report whose loss was NaN or infinite.
+        broken: the first site of such a pass that was not finite, where it was run again; `"?"` where none was found.
+    """
+
+    step: int
+    seconds: float = 0.0
+    losses: list[Number] = []
+    levels: list[Number] = []
+    same: list[bool] = []
+    rates: list[float] = []
+    rate: list[float] = []
+    decay: list[float] = []
+    momentum: list[float] = []
+    decoupled: bool = False
+    skipped: int = 0
+    scale: float = 1.0
+    training: bool | None = None
+    parameters: dict[str, Parameter] = {}
+    sites: dict[str, Place] = {}
+    attentions: dict[str, Attention] = {}
+    routers: dict[str, Router] = {}
+    norms: dict[str, Norm] = {}
+    metrics: dict[str, float] = {}
+    nonfinite: list[int] = []
+    broken: str = ""
+
+    @property
+    def loss(self) -> float:
+        """At this step; NaN where none was seen."""
+        return number(self.losses[-1]) if self.losses else nan
+
+
+class Header(msgspec.Struct):
+    """What is watched: the first line of a run."""
+
+    version: int
+    model: str
+    parameters: int
+    every: int
+
+
+def number(value: Number) -> float:
+    """A number of a reading; null is NaN."""
+    return nan if value is None else value
+
+
+def read(path: Path) -> tuple[Header, list[Reading]]:
+    """A run from its file, up to its last whole line: one that is still written is read as far as it is.
+
+    Raises:
+        GainstageError: it is no run.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise GainstageError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        header = msgspec.json.decode(lines[0], type=Header)
+        whole = list(_readings(lines[1:-1], last=lines[-1]))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise GainstageError(
+            f"{path} is no run of a watch: {error}. Expected the file of gs.Watch(..., sinks=[gs.watch.JSONL(path)])"
+        ) from None
+    if header.version != VERSION:
+        raise GainstageError(f"{path} is a run of version {header.version}, expected {VERSION}")
+    return header, whole
+
+
+def _readings(lines: list[bytes], last: bytes) -> Iterator[Reading]:
+    for line in lines:
+        if line.strip():
+            yield msgspec.json.decode(line, type=Reading)
+    try:
+        yield msgspec.json.decode(last, type=Reading)
+    except msgspec.DecodeError:
+        return  # the last line is not yet, or never was, written to its end

@@ -1,0 +1,243 @@
+"""What the sites say: numbers that are not finite, dead units, samples that become one, attention, routers, norms."""
+
+from collections.abc import Iterator
+from math import isinf
+
+from gainstage.check import Found, Limit
+from gainstage.watch._registry import fix, watched
+from gainstage.watch.history import History, began
+from gainstage.watch.reading import number
+
+_LOSS = ("RUN001", "RUN002", "RUN003", "RUN006")
+
+
+@watched("FWD206", "error", explains=(*_LOSS, "OPT815", "BWD303", "FWD204", "FWD201"))
+def non_finite_site(history: History) -> Iterator[Found]:
+    """## What it does
+    Finds the first site whose output has NaN or infinite entries. On the CPU the pass of the first loss that is not
+    finite is run again, before its step, and every operation is looked at; elsewhere the sites of the last report tell.
+
+    ## Why is this bad?
+    One NaN in a parameter makes every later output NaN.
+
+    ## References
+    IEEE 754-2019, section 7.
+    """
+    for now in history.readings:
+        named = now.broken or next((n for n, s in now.sites.items() if number(s.nonfinite) > 0), "")
+        if not named or named == "?":
+            continue
+        step = min(now.nonfinite, default=now.step)
+        earlier = [r.step for r in history.readings if named in r.sites and r.step < step]
+        since = f"; finite at step {earlier[-1]}" if earlier else ""
+        yield Found(
+            "error",
+            named,
+            measured=f"NaN or infinite entries at step {step}{since}",
+            expected="finite numbers",
+            message="this is the first site whose output is not finite",
+            fix=fix("look at its inputs: a division or logarithm at 0, an overflow of half precision, a broken sample"),
+        )
+        return
+
+
+@watched("OPT815", "error", explains=_LOSS)
+def non_finite_loss(history: History) -> Iterator[Found]:
+    """## What it does
+    Looks for a loss that is NaN or infinite, and for the step at which it came.
+
+    ## Why is this bad?
+    Its gradient makes every parameter NaN.
+
+    ## References
+    IEEE 754-2019, section 7.
+    """
+    bad = [s for s in history.steps if isinf(s.loss)]
+    if bad and history.now.skipped == 0:
+        yield Found(
+            "error",
+            "loss",
+            measured=f"not finite at step {bad[0].step}",
+            expected="finite numbers",
+            message="training is broken from here on",
+            fix=fix("go back to a checkpoint before, with a lower rate; leave out the batch"),
+        )
+
+
+DEAD = Limit(0.8, "of the units; healthy nets of the tests: at most 0.56.")
+RISE = Limit(0.4, "above the first reports.")
+
+
+@watched("FWD204", "error", explains=(*_LOSS, "BWD303", "FWD201", "BWD301"))
+def dead_units(history: History) -> Iterator[Found]:
+    """## What it does
+    Counts behind every rectifier the units that were 0 or less for every sample of the last five reports.
+
+    ## Why is this bad?
+    Such units get no gradient and never come back.
+
+    ## Known problems
+    A unit that is silent for most samples is not dead. What was dead at the first reports is the start's: `gs.check`.
+
+    ## References
+    Lu et al., *Dying ReLU and Initialization*, 2020.
+    """
+    for name in history.now.sites:
+        series = history.series(lambda r, name=name: r.sites[name].dead if name in r.sites else None)  # type: ignore[misc]
+        if len(series) < 4:
+            continue
+        start = min(v for _, v in series[:3])
+        step = began(series, lambda v, start=start: v > max(DEAD, min(start + RISE, 0.99)))  # type: ignore[misc]
+        if step is not None and step < series[-1][0] and start < DEAD:
+            yield Found(
+                "error",
+                name,
+                measured=f"{series[-1][1]:.0%} of the units are dead since about step {step}, {start:.0%} at first",
+                expected=f"at most {DEAD:.0%}",
+                message="most units of this layer died in training",
+                fix=fix("lower the rate or warm it up; use GELU or leaky ReLU; look at the biases in front"),
+            )
+
+
+COLLAPSED = Limit(1e-5, "of the mean square; at the start above 1e-2.")
+
+
+@watched("FWD201", "error", explains=_LOSS)
+def collapsed_samples(history: History) -> Iterator[Found]:
+    """## What it does
+    Follows at every site how much samples differ, and finds where they became alike.
+
+    ## Why is this bad?
+    A layer that gives the same for every sample has lost its input, and all behind it has.
+
+    ## References
+    Jing et al., *Understanding Dimensional Collapse in Contrastive Self-supervised Learning*, ICLR 2022.
+    """
+    for name in history.now.sites:
+        series = history.series(lambda r, name=name: r.sites[name].between if name in r.sites else None)  # type: ignore[misc]
+        if len(series) < 4 or not min(v for _, v in series[:3]) > 1e-2:
+            continue
+        step = began(series, lambda v: v < COLLAPSED)
+        if step is not None and step < series[-1][0]:
+            yield Found(
+                "error",
+                name,
+                measured=f"between samples varies {series[-1][1]:.1e} of the mean square, {series[0][1]:.2g} at first",
+                expected=f"above {COLLAPSED:g}",
+                message=f"since about step {step} all samples look alike here",
+                fix=fix("go back to before; lower rate or decay, or a loss that keeps samples apart"),
+            )
+            return
+
+
+SHARP = Limit(0.15, "of the entropy of equal weights; healthy nets of the tests: above 0.3.")
+LOGIT = Limit(8.0, "times those of the first reports, and above 30.")
+
+
+@watched("FWD208", "warning", explains=(*_LOSS, "BWD301", "BWD302"))
+def saturated_attention(history: History) -> Iterator[Found]:
+    """## What it does
+    Follows the entropy of attention weights and the largest logit in front.
+
+    ## Why is this bad?
+    Logits that grow make attention look at one key only; its gradient is 0, and the loss diverges soon after.
+
+    ## References
+    Zhai et al., *Stabilizing Transformer Training by Preventing Attention Entropy Collapse*, ICML 2023. Dehghani et
+    al., *Scaling Vision Transformers to 22 Billion Parameters*, ICML 2023, section 2.
+    """
+    for name in history.now.attentions:
+        entropy = history.series(lambda r, name=name: r.attentions[name].entropy if name in r.attentions else None)  # type: ignore[misc]
+        logits = history.series(lambda r, name=name: r.attentions[name].logit if name in r.attentions else None)  # type: ignore[misc]
+        if len(entropy) < 4 or len(logits) < 4:
+            continue
+        wide = min(v for _, v in entropy[:3])
+        small = max(v for _, v in logits[:3])
+        sharp = began(entropy, lambda v, wide=wide: v < min(SHARP, 0.5 * wide))  # type: ignore[misc]
+        large = began(logits, lambda v, small=small: v > max(LOGIT * small, 30.0))  # type: ignore[misc]
+        step = min((s for s in (sharp, large) if s is not None), default=None)
+        if step is not None and step < entropy[-1][0]:
+            yield Found(
+                "warning",
+                name,
+                measured=f"entropy {entropy[-1][1]:.2g} of equal weights, {wide:.2g} at first; largest logit "
+                f"{logits[-1][1]:.3g}, {small:.3g} at first; since about step {step}",
+                expected=f"entropy above {SHARP:g}, logits that stay",
+                message="the attention collapses onto single keys",
+                fix=fix("normalize queries and keys (QK norm), lower the rate, or add z-loss"),
+            )
+            return
+
+
+CROWDED = Limit(0.8, "of the tokens on one expert.")
+
+
+@watched("RUN007", "error", explains=(*_LOSS, "BWD303"))
+def router_collapse(history: History) -> Iterator[Found]:
+    """## What it does
+    Counts how many tokens each choice among few (top-k, argmax) inside the model sends to each of them.
+
+    ## Why is this bad?
+    Experts that get no token learn nothing, and the one that gets all has the capacity of a dense layer.
+
+    ## References
+    Fedus et al., *Switch Transformers*, 2022, section 2.2.
+    """
+    for name, router in history.now.routers.items():
+        loads = history.series(lambda r, name=name: r.routers[name].load if name in r.routers else None)  # type: ignore[misc]
+        unused = history.series(lambda r, name=name: r.routers[name].unused if name in r.routers else None)  # type: ignore[misc]
+        del router
+        if len(unused) < 4:
+            continue
+        first, load = max(v for _, v in unused[:3]), max(v for _, v in loads[:3])
+        step = began(unused, lambda v, first=first: v >= max(0.5, first + 0.25))  # type: ignore[misc]
+        crowd = began(loads, lambda v, load=load: v > 2.5 * load)  # type: ignore[misc]
+        step = min((s for s in (step, crowd) if s is not None), default=None)
+        if step is not None and step < unused[-1][0]:
+            yield Found(
+                "error",
+                name,
+                measured=f"{unused[-1][1]:.0%} of the experts get no token, the busiest {loads[-1][1]:.2g} times its "
+                f"share; at first {first:.0%} and {load:.2g}",
+                expected="every expert in use",
+                message=f"since about step {step} the router sends everything to few experts",
+                fix=fix("add or raise the load balancing loss; noise in the router; a lower rate for it"),
+            )
+            return
+
+
+@watched("NRM404", "warning", explains=_LOSS)
+def frozen_statistics(history: History) -> Iterator[Found]:
+    """## What it does
+    Looks whether the stored statistics of batch normalizations, which moved before, still move in training mode.
+
+    ## Why is this bad?
+    In evaluation mode the network then uses statistics of weights of long ago.
+
+    ## Known problems
+    Statistics that never moved (a frozen backbone) are not reported.
+
+    ## References
+    Ioffe, Szegedy, *Batch Normalization*, ICML 2015.
+    """
+    if history.now.training is False:
+        return
+    still = []
+    for name in history.now.norms:
+        stored = history.series(lambda r, name=name: r.norms[name].stored if name in r.norms else None)  # type: ignore[misc]
+        if len(stored) < 5 or len({v for _, v in stored[:3]}) < 3:
+            continue
+        step = began(stored, lambda v, last=stored[-1][1]: v == last)  # type: ignore[misc]
+        if step is not None and sum(s >= step for s, _ in stored) >= 3:
+            still.append((name, step))
+    if still:
+        name, step = still[0]
+        yield Found(
+            "warning",
+            name,
+            measured=f"the stored statistics have not moved since step {step}, in {len(still)} layers; their variance "
+            f"is {number(history.now.norms[name].ratio):.3g} of the batch's",
+            expected="statistics that follow the batches",
+            message="batch normalization no longer updates what evaluation will use",
+            fix=fix("look for momentum=0, track_running_stats or a part in eval(); gs.train.update_batchnorm repairs"),
+        )

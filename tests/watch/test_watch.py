@@ -1,0 +1,346 @@
+"""What a watch measures, that it changes nothing, and what it lives through."""
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
+
+import gainstage as gs
+from gainstage.watch import JSONL, read
+
+G = torch.Generator().manual_seed(0)
+BATCHES = [(torch.randn(16, 8, generator=G), torch.randint(0, 3, (16,), generator=G)) for _ in range(24)]
+
+
+def net() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3))
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 12, call: Any = None) -> list[float]:
+    torch.manual_seed(2)
+    losses = []
+    for x, y in BATCHES[:steps]:
+        optimizer.zero_grad()
+        loss = F.cross_entropy((call or model)(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def adam(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), 1e-2)
+
+
+def test_norms_of_gradient_weight_and_update_are_those_of_the_loop() -> None:
+    model = net()
+    optimizer = adam(model)
+    with gs.Watch(model, optimizer, every=1) as watch:
+        for x, y in BATCHES[:3]:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            before = {n: p.detach().clone() for n, p in model.named_parameters()}
+            optimizer.step()
+            now = watch.readings[-1].parameters
+            for name, p in model.named_parameters():
+                assert p.grad is not None
+                assert now[name].gradient == pytest.approx(p.grad.norm().item(), rel=1e-5)
+                assert now[name].weight == pytest.approx(before[name].norm().item(), rel=1e-5)
+                assert now[name].update == pytest.approx((p - before[name]).norm().item(), rel=1e-4)
+
+
+def test_losses_rates_and_repeated_batches_are_kept_for_every_step() -> None:
+    model = nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    losses = []
+    with gs.Watch(model, optimizer, every=4) as watch:
+        for number in (0, 1, 2, 2, 3):
+            x, y = BATCHES[number]
+            loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+    assert [r.step for r in watch.readings] == [1, 4, 5]
+    steps = watch.history.steps
+    assert [s.loss for s in steps] == pytest.approx(losses)
+    assert [s.rate for s in steps] == pytest.approx([0.1, 0.05, 0.025, 0.0125, 0.00625])
+    assert [s.same for s in steps] == [False, False, False, True, False]
+    assert steps[0].level == pytest.approx(1.0, abs=0.3)
+
+
+def test_sites_have_the_names_and_levels_of_the_tape() -> None:
+    model = net()
+    model[3].p = 0.0
+    x, y = BATCHES[0]
+    tape = gs.record(model, x, target=y, loss=F.cross_entropy)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with gs.Watch(model, optimizer, every=1) as watch:
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    (reading,) = watch.readings
+    for name in ("0/linear#0", "1/batch_norm#0", "2/relu#0", "4/linear#0"):
+        site = next(s for s in tape.sites if s.name == name)
+        assert site.forward is not None
+        assert site.backward is not None
+        assert reading.sites[name].rms == pytest.approx(site.forward.rms, rel=1e-5)
+        assert reading.sites[name].gradient == pytest.approx(site.backward.rms, rel=1e-5)
+    assert reading.sites["2/relu#0"].zeros == pytest.approx(0.5, abs=0.2)
+    assert reading.norms["1"].ratio > 0
+
+
+def test_training_is_bit_for_bit_that_without_a_watch_and_nothing_is_left_behind() -> None:
+    plain, seen = net(), net()
+    backward = torch.autograd.backward
+    expected = train(plain, adam(plain))
+    optimizer = adam(seen)
+    with gs.Watch(seen, optimizer, every=2):
+        assert train(seen, optimizer) == expected
+    for a, b in zip(plain.state_dict().values(), seen.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert torch.autograd.backward is backward
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in seen.modules())
+    assert not any(p._backward_hooks for p in seen.parameters())
+    assert not nn.modules.module._global_forward_hooks
+
+
+def test_copies_and_pickles_are_not_watched_and_the_state_dict_is_the_same() -> None:
+    model = net()
+    keys = list(model.state_dict())
+    with gs.Watch(model, every=1) as watch:
+        assert list(model.state_dict()) == keys
+        for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            train(other, adam(other), 3)
+        assert watch.readings == []
+        train(model, adam(model), 3)
+        assert len(watch.readings) == 3
+
+
+class Graphs:
+    """A backend that counts what it is asked to compile, and runs it by aot_eager."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, graph: Any, inputs: Any) -> Any:
+        from torch._dynamo.backends.debugging import aot_eager
+
+        self.count += 1
+        return aot_eager(graph, inputs)
+
+
+@pytest.mark.parametrize("order", ["watched, then compiled", "compiled, then watched"])
+def test_a_compiled_model_has_one_graph_without_a_break(order: str) -> None:
+    torch._dynamo.reset()
+    model, backend = net(), Graphs()
+    model[3].p = 0.0
+    plain = copy.deepcopy(model)
+    losses = train(plain, adam(plain))
+    if order.startswith("watched"):
+        watch = gs.Watch(model, every=4)
+        call = torch.compile(model, backend=backend, fullgraph=True)
+    else:
+        call = torch.compile(model, backend=backend, fullgraph=True)
+        watch = gs.Watch(model, every=4)
+    with watch:
+        assert train(model, adam(model), call=call) == pytest.approx(losses, rel=1e-5)
+    assert backend.count == 1
+    assert [len(r.sites) for r in watch.readings] == [4, 4, 4, 4]
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant: bool) -> None:
+        super().__init__()
+        self.first, self.second, self.reentrant = nn.Linear(8, 16), nn.Linear(16, 3), reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        def part(h: Tensor) -> Tensor:
+            return torch.relu(self.first(h))
+
+        return self.second(checkpoint(part, x.requires_grad_(), use_reentrant=self.reentrant))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_what_checkpointing_computes_twice_is_counted_once(reentrant: bool) -> None:
+    model = Checkpointed(reentrant)
+    with gs.Watch(model, every=1) as watch:
+        train(model, adam(model), 2)
+    names = [name for name in watch.readings[-1].sites if "linear" in name]
+    assert names == (["second/linear#0"] if reentrant else ["first/linear#0", "second/linear#0"])
+
+
+def test_accumulation_clipping_and_a_scaler_are_seen_as_they_are() -> None:
+    model = nn.Linear(8, 3)
+    optimizer, scaler = torch.optim.SGD(model.parameters(), 0.1), torch.amp.GradScaler("cpu", init_scale=256.0)
+    with gs.Watch(model, optimizer, every=1) as watch:
+        for x, y in BATCHES[:2]:
+            scaler.scale(F.cross_entropy(model(x), y) / 2).backward()
+        scaler.unscale_(optimizer)
+        whole = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm().item()
+        nn.utils.clip_grad_norm_(model.parameters(), whole / 10)
+        scaler.step(optimizer)
+        scaler.update()
+    (reading,) = watch.readings
+    used = sum((p.gradient or 0) ** 2 for p in reading.parameters.values()) ** 0.5
+    arrived = sum((p.arrived or 0) ** 2 for p in reading.parameters.values()) ** 0.5
+    assert used == pytest.approx(whole / 10, rel=1e-3)
+    assert arrived == pytest.approx(whole, rel=1e-3)
+    expected = sum(F.cross_entropy(nn.functional.linear(x, torch.zeros(3, 8)), y).item() for x, y in BATCHES[:2]) / 2
+    assert reading.loss == pytest.approx(expected, rel=0.3)
+    assert reading.loss < 10
+
+
+def test_steps_that_a_scaler_leaves_out_are_counted() -> None:
+    model = nn.Linear(8, 3)
+    optimizer, scaler = torch.optim.SGD(model.parameters(), 0.1), torch.amp.GradScaler("cpu")
+    with gs.Watch(model, optimizer, every=1) as watch:
+        for number in range(4):
+            optimizer.zero_grad()
+            x, y = BATCHES[number]
+            loss = F.cross_entropy(model(x), y) * (float("inf") if number in (1, 2) else 1.0)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    assert [r.skipped for r in watch.readings] == [0, 1, 2, 2]
+
+
+def test_two_optimizers_make_one_step() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    first, second = torch.optim.SGD(model[0].parameters(), 0.1), torch.optim.Adam(model[2].parameters())
+    with gs.Watch(model, first, second, every=1) as watch:
+        for x, y in BATCHES[:3]:
+            model.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            first.step()
+            second.step()
+    assert [r.step for r in watch.readings] == [1, 2, 3]
+    assert all((p.update or 0) > 0 for p in watch.readings[-1].parameters.values())
+
+
+class Reads(TorchDispatchMode):
+    """Counts the operations that wait for a device: a number, or a copy, read by the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket._qualified_op_name in ("aten::_local_scalar_dense", "aten::_to_cpu")
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_is_read_by_the_host_between_reports() -> None:
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    counts = []
+    with gs.Watch(model, optimizer, every=4):
+        for x, y in BATCHES[:8]:
+            with Reads() as reads:
+                optimizer.zero_grad()
+                F.cross_entropy(model(x), y).backward()
+                optimizer.step()
+            counts.append(reads.count)
+    assert [c for i, c in enumerate(counts, 1) if i != 1 and i % 4] == [0] * 5
+
+
+def test_a_run_is_written_read_and_resumed(tmp_path: Path) -> None:
+    model, path = net(), tmp_path / "run.jsonl"
+    optimizer = adam(model)
+    with gs.Watch(model, optimizer, every=3, sinks=[JSONL(path)]) as watch:
+        train(model, optimizer)
+        watch.save(tmp_path / "watch.json")
+    header, readings = read(path)
+    assert (header.model, header.every) == ("Sequential", 3)
+    assert [r.step for r in readings] == [1, 3, 6, 9, 12]
+    assert readings[-1].sites.keys() == watch.readings[-1].sites.keys()
+    path.write_bytes(path.read_bytes()[:-40])  # a crash
+    assert [r.step for r in read(path)[1]] == [1, 3, 6, 9]
+    with gs.Watch(model, optimizer, every=3).load(tmp_path / "watch.json") as resumed:
+        assert len(resumed.readings) == 5
+        train(model, optimizer, 3)
+        assert [r.step for r in resumed.readings] == [1, 3, 6, 9, 12, 15]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]\n", '{"version":9,"model":"a","parameters":1,"every":1}\n'])
+def test_what_is_no_run_is_refused_with_one_message(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.jsonl").write_text(text)
+    with pytest.raises(gs.GainstageError, match=r"is no run|version 9"):
+        read(tmp_path / "x.jsonl")
+    with pytest.raises(gs.GainstageError, match="expected"):
+        gs.Watch(net()).load(tmp_path / "x.jsonl")
+
+
+def test_what_on_finding_raises_ends_the_loop() -> None:
+    model = nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+
+    def stop(finding: gs.Finding) -> None:
+        raise RuntimeError(finding.code)
+
+    def loop() -> None:
+        for step, (x, y) in enumerate(BATCHES):
+            if step == 15:
+                optimizer.param_groups[0]["lr"] = 1.0
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    watch = gs.Watch(model, optimizer, every=5, on_finding=stop)
+    with pytest.raises(RuntimeError, match="OPT804"):
+        loop()
+    watch.close()
+
+
+def test_a_model_that_is_called_by_its_parts_is_seen() -> None:
+    model = nn.ModuleDict({"encoder": nn.Linear(8, 4), "decoder": nn.Linear(4, 3)})
+    optimizer = adam(model)
+    with gs.Watch(model, optimizer, every=1) as watch:
+        x, y = BATCHES[0]
+        F.cross_entropy(model["decoder"](torch.tanh(model["encoder"](x))), y).backward()
+        optimizer.step()
+    assert list(watch.readings[0].sites) == ["encoder/linear#0", "decoder/linear#0"]
+
+
+def test_wrong_arguments_are_told() -> None:
+    with pytest.raises(gs.GainstageError, match=r"expected an nn\.Module"):
+        gs.Watch("model")  # type: ignore[arg-type]
+    with pytest.raises(gs.GainstageError, match="at least 1"):
+        gs.Watch(net(), every=0)
+    with pytest.raises(gs.GainstageError, match="no trainable parameter"):
+        gs.Watch(nn.ReLU())
+    with pytest.raises(gs.GainstageError, match="expected a trainer"):
+        gs.Watch.attach(object())
+
+
+def test_a_large_model_is_sampled_and_the_update_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gainstage.watch._parameters.SAMPLE", 2**13)
+    model = nn.Linear(256, 256)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with gs.Watch(model, optimizer, every=1) as watch:
+        model(torch.randn(8, 256)).square().mean().backward()
+        assert model.weight.grad is not None
+        update = 0.1 * model.weight.grad.norm().item()
+        optimizer.step()
+    assert watch.readings[0].parameters["weight"].update == pytest.approx(update, rel=0.05)
+
+
+def test_updates_that_bfloat16_rounds_away_are_found() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(64, 64).bfloat16()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-5)
+    with gs.Watch(model, optimizer, every=1) as watch:
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(torch.randn(32, 64).bfloat16()).float().square().mean().backward()
+            optimizer.step()
+    assert "RUN008" in [f.code for f in watch.report.findings]
