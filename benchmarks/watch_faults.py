@@ -1,7 +1,8 @@
 """Causes injected at a known step into healthy trainings: found, rightly named, how early; and alarms on healthy ones.
 
-    python benchmarks/watch_faults.py                 all of it, into benchmarks/results/watch_faults.txt
-    python benchmarks/watch_faults.py --only NAME     causes and nets whose names hold NAME, printed
+    python benchmarks/watch_faults.py                   all of it, into watch_faults.txt and watch_healthy.txt
+    python benchmarks/watch_faults.py --part faults     one of the two
+    python benchmarks/watch_faults.py --only NAME       causes and nets whose names hold NAME, printed
 
 A cause counts as found where a finding above a note appears at or after its step, and as right where the first of the
 report has its code. Limits were set while looking at the nets `TUNED`; the others judge them.
@@ -21,7 +22,7 @@ from watched.causes import CAUSES, Cause, Training
 from watched.nets import JUDGED, NETS, TUNED, Experts, Net
 
 STEPS, AT, EVERY = 240, 150, 10
-HEALTHY = (1500, 3)  # steps, seeds
+HEALTHY = (1250, 2)  # steps, seeds
 
 
 @dataclass
@@ -75,63 +76,69 @@ def percent(part: int, whole: int) -> str:
     return f"{part}/{whole} ({100 * part / max(whole, 1):.0f} %)"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", default="")
-    parser.add_argument("--no-healthy", action="store_true")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    lines = [
-        f"{STEPS} steps, the cause comes at step {AT}, a report every {EVERY} steps; torch {torch.__version__}",
-        "",
-    ]
-    print(lines[0])
-    table: list[tuple[str, str, bool, bool, int | None, int | None, str]] = []
+def injected(only: str) -> list[str]:
+    """A line for every cause in every net that can have it, and the shares."""
+    lines: list[str] = []
+    table: list[tuple[str, bool, bool, int | None, int | None]] = []
     for name, net in NETS.items():
         twins: dict[bool, Run] = {}
         for title, cause in CAUSES.items():
-            if given.only and given.only not in title and given.only not in name:
-                continue
-            if not cause.fits(net.build()):
+            if (only and only not in title and only not in name) or not cause.fits(net.build()):
                 continue
             if cause.half not in twins:
                 twins[cause.half] = train(net, None, STEPS, half=cause.half)
             run = train(net, cause, STEPS, half=cause.half)
             above = [f for f in run.findings if f.severity != "note" and run.first.get(f.code, STEPS) >= AT]
-            found, right = bool(above), bool(above) and above[0].code == cause.code
+            right = bool(above) and above[0].code == cause.code
             after = min((run.first.get(f.code, STEPS) - AT for f in above), default=None)
             seen = shows(run, twins[cause.half])
-            codes = " ".join(f.code for f in run.findings)
-            table.append((name, title, found, right, after, seen, codes))
-            line = f"{name:<12}{title:<20}{'found' if found else 'MISSED':<8}{'right' if right else 'WRONG':<7}"
+            table.append((name, bool(above), right, after, seen))
+            line = f"{name:<12}{title:<20}{'found' if above else 'MISSED':<8}{'right' if right else 'WRONG':<7}"
             line += f"after {'-' if after is None else after:>3}  "
-            line += f"loss shows it after {'-' if seen is None else seen:>3}  {codes}"
+            line += f"loss shows it after {'-' if seen is None else seen:>3}  {' '.join(f.code for f in run.findings)}"
             print(line, flush=True)
             lines.append(line)
     lines.append("")
     for title, names in (("limits set on", TUNED), ("judged on", JUDGED), ("all", (*TUNED, *JUDGED))):
         mine = [row for row in table if row[0] in names]
-        found, right = sum(row[2] for row in mine), sum(row[3] for row in mine)
-        leads = [(row[5] if row[5] is not None else STEPS - AT) - row[4] for row in mine if row[4] is not None]
-        line = f"{title:<14}{', '.join(names):<46} found {percent(found, len(mine))}, right {percent(right, len(mine))}"
+        found, right = sum(row[1] for row in mine), sum(row[2] for row in mine)
+        leads = [(row[4] if row[4] is not None else STEPS - AT) - row[3] for row in mine if row[3] is not None]
+        line = f"{title:<14}{', '.join(names):<62} found {percent(found, len(mine))}, right {percent(right, len(mine))}"
         line += f", median lead {median(leads):g} steps" if leads else ""
         print(line)
         lines.append(line)
-    if not given.no_healthy and not given.only:
-        steps, alarms = 0, []
-        for name, net in NETS.items():
-            for seed in range(1, 1 + HEALTHY[1]):
-                run = train(net, None, HEALTHY[0], seed)
-                steps += HEALTHY[0]
-                for f in run.findings:
-                    if f.severity != "note":
-                        alarms.append(f"{name} seed {seed}: {f.code} {f.where}: {f.measured}")
-                        print("alarm", alarms[-1], flush=True)
-        line = f"healthy: {steps} steps, {len(alarms)} alarms, {len(alarms) * 10_000 / steps:.2f} per 10,000 steps"
-        print(line)
-        lines += ["", line, *alarms]
-    if not given.only:
-        (Path(__file__).parent / "results" / "watch_faults.txt").write_text("\n".join(lines) + "\n")
+    return lines
+
+
+def healthy() -> list[str]:
+    """Every alarm of the trainings that nothing happens to, and their number."""
+    steps, alarms = 0, []
+    for name, net in NETS.items():
+        for seed in range(1, 1 + HEALTHY[1]):
+            run = train(net, None, HEALTHY[0], seed)
+            steps += HEALTHY[0]
+            found = [f for f in run.findings if f.severity != "note"]
+            alarms += [f"{name} seed {seed}: {f.code} {f.where}: {f.measured}" for f in found]
+            print(name, seed, *alarms[-len(found) :] if found else ("silent",), flush=True)
+    line = f"healthy: {steps:,} steps, {len(alarms)} alarms, {len(alarms) * 10_000 / steps:.2f} per 10,000 steps"
+    print(line)
+    return [line, *alarms]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="")
+    parser.add_argument("--part", choices=("faults", "healthy"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    head = f"{STEPS} steps, the cause comes at step {AT}, a report every {EVERY} steps; torch {torch.__version__}"
+    print(head)
+    for part, run in (("faults", lambda: injected(given.only)), ("healthy", healthy)):
+        if given.part in (None, part):
+            lines = run()
+            if not given.only:
+                path = Path(__file__).parent / "results" / f"watch_{part}.txt"
+                path.write_text("\n".join([head, "", *lines]) + "\n")
 
 
 if __name__ == "__main__":

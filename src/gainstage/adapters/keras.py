@@ -82,6 +82,12 @@ def at_backward(losses: tuple[Tensor, ...]) -> Subject | None:
     return None
 
 
+def parts(model: Any) -> tuple[nn.Module, Optimizer]:
+    """A compiled Keras model as a module that shares its parameters, and its optimizer with the interface of torch."""
+    module = _Model(model, {}).train()
+    return module, _named(model.optimizer, _Optimizer)(model.optimizer, model.trainable_variables)
+
+
 def _named(like: Any, base: Any) -> Any:
     """`base` under the name of another class, which messages show."""
     return type(type(like).__name__, (base,), {})

@@ -12,13 +12,13 @@ from gainstage.check.config import Config
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import FAILED, Finding, NotJudged, Report
 from gainstage.errors import GainstageError
-from gainstage.run import Loss, NotRestored, entry, with_shapes
+from gainstage.run import Loss, NotRestored, Subject, entry, subject_from, with_shapes
 
 
 @entry
 def check(
-    model: nn.Module,
-    example: Any,
+    model: nn.Module | Subject | Any,
+    example: Any = None,
     *,
     target: Any = None,
     loss: Loss | None = None,
@@ -39,7 +39,8 @@ def check(
     calls besides.
 
     Args:
-        model: any module that runs; it is run in the mode (train or eval) that it is in.
+        model: any module that runs; it is run in the mode (train or eval) that it is in. Or a `Subject`, or a trainer
+            that is about to train (`transformers.Trainer`), which bring their own example, target, loss and optimizer.
         example: a tensor (one positional input), a tuple (positional inputs) or a dict (keyword inputs). At least 32
             different samples let every rule speak.
         target: what `loss` compares the output with.
@@ -71,6 +72,11 @@ def check(
         >>> [(f.code, f.where) for f in gs.check(model, torch.randn(32, 8)).findings if f.severity == "error"]
         [('INI101', '0.weight')]
     """
+    if not isinstance(model, nn.Module):
+        s = subject_from(model)
+        target, loss = s.target if target is None else target, loss or s.loss
+        optimizer = optimizer or s.optimizer
+        model, example, train_step = s.model, s.example if example is None else example, train_step or s.train_step
     settings = (config or Config()).over(select, ignore)
     rules = [r for r in chosen(settings.select, settings.ignore) if settings.severity_of(r.code) != "off"]
     model = with_shapes(model, example)

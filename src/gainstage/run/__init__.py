@@ -39,6 +39,7 @@ from gainstage.run._seen import Pair as Pair
 from gainstage.run._state import NotRestored as NotRestored
 from gainstage.run._subject import Loss as Loss
 from gainstage.run._subject import Subject as Subject
+from gainstage.run._trainers import subject_from as subject_from
 from gainstage.run._undisturbed import undisturbed as undisturbed
 from gainstage.run._valueless import valueless as valueless
 from gainstage.run._whole import dense as dense
