@@ -71,7 +71,7 @@ def linears(model: nn.Module) -> list[nn.Module]:
 def middle(model: nn.Module) -> nn.Module:
     """A layer in the middle."""
     found = linears(model)
-    return found[len(found) // 2]
+    return found[(len(found) - 1) // 2]
 
 
 def nan_in_a_site(training: Training) -> None:

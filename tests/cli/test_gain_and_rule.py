@@ -8,6 +8,7 @@ import pytest
 
 import gainstage as gs
 from gainstage.check import RULES
+from gainstage.watch import WATCHED
 
 CODE = min(RULES)
 
@@ -44,7 +45,7 @@ def test_an_unknown_rule_is_refused_with_the_nearest(refused) -> None:
 def test_all_shows_every_rule_and_json_parses(run) -> None:
     assert all(code in run("rule", "--all").output for code in RULES)
     every = json.loads(run("rule", "--all", "--output-format", "json").output)
-    assert [rule["code"] for rule in every] == sorted(RULES)
+    assert [rule["code"] for rule in every] == sorted({*RULES, *WATCHED})
     assert json.loads(run("rule", CODE, "--output-format", "json").output) == every[0]
 
 

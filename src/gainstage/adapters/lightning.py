@@ -2,15 +2,11 @@
 
 from typing import Any
 
+from lightning.pytorch import Callback
 from torch import nn
 
 from gainstage.run import Subject, capture
 from gainstage.watch import Watch as _Watch
-
-try:
-    from lightning.pytorch import Callback
-except ModuleNotFoundError:
-    from pytorch_lightning import Callback
 
 
 class Watch(Callback):  # type: ignore[misc]

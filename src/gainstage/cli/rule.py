@@ -29,8 +29,10 @@ def rule(code: str | None, every: bool, style: str) -> None:
     if every == (code is not None):
         raise click.UsageError("Give one rule code, or --all.")
     from gainstage.check import RULES
+    from gainstage.watch import WATCHED
 
-    chosen = [RULES[known] for known in sorted(RULES)] if code is None else [_find(code, RULES)]
+    rules = {**WATCHED, **RULES}  # what a watch finds as well has check's page
+    chosen = [rules[known] for known in sorted(rules)] if code is None else [_find(code, rules)]
     if style == "json":
         pages = [_as_json(r) for r in chosen]
         say(json.dumps(pages if every else pages[0], indent=2))

@@ -24,7 +24,7 @@ def missing_gradient(history: History) -> Iterator[Found]:
     PyTorch documentation, *Autograd mechanics*.
     """
     last = history.readings[-3:]
-    if len(history.readings) < 6 or any(number(r.unused) > 0 for now in last for r in now.routers.values()):
+    if len(history.readings) < 6 or all(any(number(r.unused) > 0 for r in now.routers.values()) for now in last):
         return
     lost = []
     for name in history.now.parameters:
@@ -57,7 +57,7 @@ def total(reading: Reading) -> float:
     return float(sum(number(p.arrived) ** 2 for p in reading.parameters.values()) ** 0.5)
 
 
-@watched("BWD302", "warning", explains=("RUN001", "RUN002", "RUN003"))
+@watched("BWD302", "warning", explains=("RUN002", "RUN003"))
 def exploding_gradient(history: History) -> Iterator[Found]:
     """## What it does
     Follows the norm of the whole gradient before clipping, and finds where it left the size that it began with.

@@ -11,9 +11,16 @@ from gainstage.watch.history import History, Step, usual
 BEFORE = 60  # steps that a loss is compared with
 SPIKE = Limit(10.0, "robust standard deviations above the median of the 60 steps before.")
 TWICE = Limit(2.0, "times the largest loss of the 60 steps before, counted from their smallest.")
+SEEN = Limit(0.25, "of the first losses: near 0 one hard sample is a spike; the benchmark's mlp reached 0.03.")
+MOVED = Limit(0.05, "of the first losses.")
 BACK = 6  # steps after which a lone spike is over
 FALLEN = Limit(0.2, "of the height of the spike; after label noise it stays above 0.4.")
 LEVEL = Limit(4.0, "times the largest sampled level of a batch before; batches of one data set differ by less than 2.")
+
+
+def start(history: History) -> float:
+    """The size of the losses at the first report: what a change is compared with."""
+    return next((abs(r.loss) for r in history.readings if isfinite(r.loss)), 0.0)
 
 
 def spikes(history: History) -> Iterator[tuple[int, Step, float, float]]:
@@ -27,7 +34,8 @@ def spikes(history: History) -> Iterator[tuple[int, Step, float, float]]:
         middle, spread = usual(past)
         spread = max(spread, 0.02 * abs(middle), 1e-6)
         loss, low, high = steps[place].loss, min(past), max(past)
-        if loss > middle + SPIKE * spread and loss - low > TWICE * (high - low):
+        tall = loss - middle > SEEN * start(history)
+        if tall and loss > middle + SPIKE * spread and loss - low > TWICE * (high - low):
             yield place, steps[place], middle, spread
 
 
@@ -98,7 +106,7 @@ def shifted_loss(history: History) -> Iterator[Found]:
         spread = max(spread, 0.02 * abs(middle), 1e-6)
         recent = max(past[-30:])
         up = min(after) > middle + 2 * spread and median(after) > max(recent, middle + 4 * spread)
-        if up and past[-1] <= recent:
+        if up and past[-1] <= recent and median(after) - middle > MOVED * start(history):
             step = steps[place].step
             yield Found(
                 "warning",

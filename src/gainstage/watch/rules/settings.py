@@ -9,6 +9,7 @@ from gainstage.watch._registry import fix, watched
 from gainstage.watch.history import History
 from gainstage.watch.reading import Reading, number
 
+_LOSS = ("RUN002", "RUN003", "RUN006")
 JUMP = Limit(3.0, "times the largest rate before; warm-up grows by less a step once it is under way.")
 STEADY = 10  # steps that the largest rate before must be old
 
@@ -127,7 +128,7 @@ def pull(reading: Reading) -> float:
     return (rate if reading.decoupled else 1.0) * decay * weight / whole if whole else float("nan")
 
 
-@watched("OPT809", "warning", explains=("RUN002", "RUN003", "RUN006", "NRM404"))
+@watched("OPT809", "warning", explains=(*_LOSS, "NRM404", "FWD201", "FWD204", "FWD206", "OPT815", "BWD301", "BWD302"))
 def evaluation_mode(history: History) -> Iterator[Found]:
     """## What it does
     Looks at each report whether dropout and batch normalization are in training mode when a step is made.
@@ -175,7 +176,7 @@ def overflow(history: History) -> Iterator[Found]:
     for before in reversed(history.readings[:-1]):
         now = history.now
         steps, skipped = now.step - before.step, now.skipped - before.skipped
-        if steps and skipped >= SKIPPED and skipped >= 0.8 * steps and before.step - before.skipped >= STEADY:
+        if steps and skipped >= SKIPPED and skipped >= 0.8 * steps and before.step - before.skipped >= 2 * STEADY:
             yield Found(
                 "error",
                 "scaler",

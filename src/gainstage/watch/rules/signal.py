@@ -8,7 +8,7 @@ from gainstage.watch._registry import fix, watched
 from gainstage.watch.history import History, began
 from gainstage.watch.reading import number
 
-_LOSS = ("RUN001", "RUN002", "RUN003", "RUN006")
+_LOSS = ("RUN002", "RUN003", "RUN006")
 
 
 @watched("FWD206", "error", explains=(*_LOSS, "OPT815", "BWD303", "FWD204", "FWD201"))
@@ -68,7 +68,7 @@ DEAD = Limit(0.8, "of the units; healthy nets of the tests: at most 0.56.")
 RISE = Limit(0.4, "above the first reports.")
 
 
-@watched("FWD204", "error", explains=(*_LOSS, "BWD303", "FWD201", "BWD301"))
+@watched("FWD204", "error", explains=(*_LOSS, "BWD303", "FWD201", "BWD301", "RUN009"))
 def dead_units(history: History) -> Iterator[Found]:
     """## What it does
     Counts behind every rectifier the units that were 0 or less for every sample of the last five reports.
@@ -172,7 +172,7 @@ def saturated_attention(history: History) -> Iterator[Found]:
 CROWDED = Limit(0.8, "of the tokens on one expert.")
 
 
-@watched("RUN007", "error", explains=(*_LOSS, "BWD303"))
+@watched("RUN007", "error", explains=(*_LOSS, "BWD303", "FWD201", "FWD204", "RUN009"))
 def router_collapse(history: History) -> Iterator[Found]:
     """## What it does
     Counts how many tokens each choice among few (top-k, argmax) inside the model sends to each of them.
