@@ -72,9 +72,9 @@ def mlp() -> nn.Module:
 
 def data(name: str) -> tuple[Tensor, Tensor]:
     if name == "gpt":
-        ids = torch.randint(0, 128, (16, 65))
+        ids = torch.randint(0, 128, (8, 65))
         return ids[:, :-1], ids[:, 1:].flatten()
-    shape = (32, 3, 32, 32) if name == "resnet" else (256, 256)
+    shape = (16, 3, 32, 32) if name == "resnet" else (128, 256)
     return torch.randn(shape), torch.randint(0, 10, (shape[0],))
 
 
@@ -95,7 +95,7 @@ def wandb_watch(every: int) -> Callable[[nn.Module], Any]:
     def attach(model: nn.Module) -> Any:
         import wandb
 
-        run = wandb.init(mode="offline", dir="/tmp", reinit="create_new", settings=wandb.Settings(silent=True))
+        run = wandb.init(mode="offline", dir="/tmp", settings=wandb.Settings(silent=True))
         run.watch(model, log="all", log_freq=every)
         return run
 

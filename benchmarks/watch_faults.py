@@ -76,10 +76,12 @@ def percent(part: int, whole: int) -> str:
     return f"{part}/{whole} ({100 * part / max(whole, 1):.0f} %)"
 
 
-def injected(only: str) -> list[str]:
-    """A line for every cause in every net that can have it, and the shares."""
-    lines: list[str] = []
-    table: list[tuple[str, bool, bool, int | None, int | None]] = []
+Row = tuple[str, str, bool, bool, int | None, int | None, str]
+
+
+def injected(only: str) -> list[Row]:
+    """A row for every cause in every net that can have it."""
+    rows: list[Row] = []
     for name, net in NETS.items():
         twins: dict[bool, Run] = {}
         for title, cause in CAUSES.items():
@@ -91,22 +93,41 @@ def injected(only: str) -> list[str]:
             above = [f for f in run.findings if f.severity != "note" and run.first.get(f.code, STEPS) >= AT]
             right = bool(above) and above[0].code == cause.code
             after = min((run.first.get(f.code, STEPS) - AT for f in above), default=None)
-            seen = shows(run, twins[cause.half])
-            table.append((name, bool(above), right, after, seen))
-            line = f"{name:<12}{title:<20}{'found' if above else 'MISSED':<8}{'right' if right else 'WRONG':<7}"
-            line += f"after {'-' if after is None else after:>3}  "
-            line += f"loss shows it after {'-' if seen is None else seen:>3}  {' '.join(f.code for f in run.findings)}"
-            print(line, flush=True)
-            lines.append(line)
-    lines.append("")
+            codes = " ".join(f.code for f in run.findings)
+            rows.append((name, title, bool(above), right, after, shows(run, twins[cause.half]), codes))
+            print(line(rows[-1]), flush=True)
+    return rows
+
+
+def line(row: Row) -> str:
+    name, title, found, right, after, seen, codes = row
+    start = f"{name:<12}{title:<20}{'found' if found else 'MISSED':<8}{'right' if right else 'WRONG':<7}"
+    return (
+        f"{start}after {'-' if after is None else after:>3}  "
+        f"loss shows it after {'-' if seen is None else seen:>3}  {codes}"
+    )
+
+
+def row_of(text: str) -> Row | None:
+    """A printed row as it was."""
+    words = text[32:].split()
+    if text[:12].strip() not in NETS or len(words) < 9:
+        return None
+    after, seen = (None if word == "-" else int(word) for word in (words[3], words[8]))
+    return (
+        text[:12].strip(), text[12:32].strip(), words[0] == "found", words[1] == "right", after, seen,
+        " ".join(words[9:]),
+    )  # fmt: skip
+
+
+def shares(rows: list[Row]) -> list[str]:
+    lines = []
     for title, names in (("limits set on", TUNED), ("judged on", JUDGED), ("all", (*TUNED, *JUDGED))):
-        mine = [row for row in table if row[0] in names]
-        found, right = sum(row[1] for row in mine), sum(row[2] for row in mine)
-        leads = [(row[4] if row[4] is not None else STEPS - AT) - row[3] for row in mine if row[3] is not None]
-        line = f"{title:<14}{', '.join(names):<62} found {percent(found, len(mine))}, right {percent(right, len(mine))}"
-        line += f", median lead {median(leads):g} steps" if leads else ""
-        print(line)
-        lines.append(line)
+        mine = [row for row in rows if row[0] in names]
+        found, right = sum(row[2] for row in mine), sum(row[3] for row in mine)
+        leads = [(row[5] if row[5] is not None else STEPS - AT) - row[4] for row in mine if row[4] is not None]
+        told = f"{title:<14}{', '.join(names):<62} found {percent(found, len(mine))}, right {percent(right, len(mine))}"
+        lines.append(told + (f", median lead {median(leads):g} steps" if leads else ""))
     return lines
 
 
@@ -120,25 +141,35 @@ def healthy() -> list[str]:
             found = [f for f in run.findings if f.severity != "note"]
             alarms += [f"{name} seed {seed}: {f.code} {f.where}: {f.measured}" for f in found]
             print(name, seed, *alarms[-len(found) :] if found else ("silent",), flush=True)
-    line = f"healthy: {steps:,} steps, {len(alarms)} alarms, {len(alarms) * 10_000 / steps:.2f} per 10,000 steps"
-    print(line)
-    return [line, *alarms]
+    told = f"healthy: {steps:,} steps, {len(alarms)} alarms, {len(alarms) * 10_000 / steps:.2f} per 10,000 steps"
+    print(told)
+    return [told, *alarms]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
     parser.add_argument("--part", choices=("faults", "healthy"))
+    parser.add_argument("--join", nargs="*", type=Path, help="what runs with --only have printed, into the results")
     given = parser.parse_args()
     torch.set_num_threads(1)
     head = f"{STEPS} steps, the cause comes at step {AT}, a report every {EVERY} steps; torch {torch.__version__}"
     print(head)
-    for part, run in (("faults", lambda: injected(given.only)), ("healthy", healthy)):
-        if given.part in (None, part):
-            lines = run()
-            if not given.only:
-                path = Path(__file__).parent / "results" / f"watch_{part}.txt"
-                path.write_text("\n".join([head, "", *lines]) + "\n")
+    results = Path(__file__).parent / "results"
+    if given.join:
+        read = [row for path in given.join for text in path.read_text().splitlines() if (row := row_of(text))]
+        rows = list({row[:2]: row for row in read}.values())
+    elif given.part != "healthy":
+        rows = injected(given.only)
+    else:
+        rows = []
+    if rows:
+        told = [*map(line, rows), "", *shares(rows)]
+        print(*shares(rows), sep="\n")
+        if not given.only:
+            (results / "watch_faults.txt").write_text("\n".join([head, "", *told]) + "\n")
+    if given.part != "faults" and not given.only and not given.join:
+        (results / "watch_healthy.txt").write_text("\n".join([head, "", *healthy()]) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from gainstage.run import Subject, capture
 from gainstage.watch import Watch as _Watch
 
 
-class Watch(Callback):  # type: ignore[misc]
+class Watch(Callback):
     """Watches the module that is fitted; a validation loss under the name `monitor` is logged as `validation`.
 
     Args:
