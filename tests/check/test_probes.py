@@ -17,10 +17,10 @@ import gainstage as gs
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.steps import own, stepping
-from gainstage.check.probes._quiet import Quiet
-from gainstage.check.probes.attention import sharpness
-from gainstage.check.probes.redraw import independent
-from gainstage.check.probes.training import rows_of
+from gainstage.check.experiments._quiet import Quiet
+from gainstage.check.experiments.attention import sharpness
+from gainstage.check.experiments.redraw import independent
+from gainstage.check.experiments.training import rows_of
 
 Step = Callable[[], Any]
 

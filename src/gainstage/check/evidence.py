@@ -12,8 +12,8 @@ from gainstage.check._fact import NotMeasured
 from gainstage.check.facts.cuts import cuts
 from gainstage.check.facts.weights import Weight, weights_of
 from gainstage.check.findings import Fix
-from gainstage.check.probes import one_pass, virtual_steps
-from gainstage.check.probes.virtual_step import negligible
+from gainstage.check.experiments import one_pass, virtual_steps
+from gainstage.check.experiments.virtual_step import negligible
 from gainstage.init import Law
 from gainstage.plan import Assignment, Plan, plan_from
 from gainstage.run import Loss, dense, has_data, named_parameters, numbers, tensors_in, whole

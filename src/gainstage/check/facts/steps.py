@@ -8,8 +8,8 @@ from torch.optim import Optimizer
 from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
-from gainstage.check.probes.optimizer_step import OptimizerStep, optimizer_step
-from gainstage.check.probes.own_step import OwnStep, own_step
+from gainstage.check.experiments.optimizer_step import OptimizerStep, optimizer_step
+from gainstage.check.experiments.own_step import OwnStep, own_step
 
 
 @fact

@@ -11,7 +11,7 @@ from gainstage.check.facts.limits import CONSTANT_SAMPLES, LOSS, PLAIN_STEP, SAT
 from gainstage.check.facts.losses import comparisons, heard_loss, plain_steps
 from gainstage.check.facts.symptoms import harm
 from gainstage.check.findings import Fix, Found, Severity, Value
-from gainstage.check.probes.listen import listen
+from gainstage.check.experiments.listen import listen
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.run import map_tensors
 

@@ -10,7 +10,7 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.facts.running import GAP, batches_seen, broken, gap, in_training, layers, untouched
 from gainstage.check.facts.symptoms import severity
 from gainstage.check.findings import Found, Severity, Value
-from gainstage.check.probes.statistics import Stored
+from gainstage.check.experiments.statistics import Stored
 from gainstage.check.quantity import Limit, Quantity
 
 STALE_RATIO = Quantity(

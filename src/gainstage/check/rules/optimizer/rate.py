@@ -11,7 +11,7 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.facts.limits import RATIO_HIGH
 from gainstage.check.facts.steps import lasting, optimizers, scheduled, stepping, virtual
 from gainstage.check.findings import Found, Severity, Value
-from gainstage.check.probes.optimizer_step import OptimizerStep
+from gainstage.check.experiments.optimizer_step import OptimizerStep
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.signal import ops
 

@@ -7,7 +7,7 @@ from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.steps import completed, held, own, scheduled, virtual
 from gainstage.check.findings import Found, Value
-from gainstage.check.probes.own_step import OwnStep
+from gainstage.check.experiments.own_step import OwnStep
 from gainstage.check.quantity import Limit, Quantity
 
 HELD = Quantity(

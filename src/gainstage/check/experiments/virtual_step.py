@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.check.probes._plain import floats
-from gainstage.check.probes._quiet import Quiet
+from gainstage.check.experiments._plain import floats
+from gainstage.check.experiments._quiet import Quiet
 from gainstage.run import Loss, call, named_parameters, numbers, objective, real, sharded_like, undisturbed, whole
 from gainstage.run import gradients as gradients_of
 

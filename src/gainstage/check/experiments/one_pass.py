@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from gainstage.check.probes._quiet import Quiet
-from gainstage.check.probes.listen import Ear, Heard
+from gainstage.check.experiments._quiet import Quiet
+from gainstage.check.experiments.listen import Ear, Heard
 from gainstage.errors import ForwardError
 from gainstage.run import Loss
 from gainstage.signal import Pass, observe

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gainstage.check.probes._plain import plain
+from gainstage.check.experiments._plain import plain
 from gainstage.run import Loss, call, objective, tensors_in
 from gainstage.signal import op_name, ops, tensors_among
 

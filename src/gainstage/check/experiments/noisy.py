@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gainstage.check.probes._plain import floats, plain
-from gainstage.check.probes._quiet import _OFF
+from gainstage.check.experiments._plain import floats, plain
+from gainstage.check.experiments._quiet import _OFF
 from gainstage.run import call
 
 

@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from gainstage.check.probes.optimizer_step import move
+from gainstage.check.experiments.optimizer_step import move
 from gainstage.run import abroad, dense, named_parameters, plainly, real, undisturbed
 
 CALLS = 2  # the second shows what the first has left behind
