@@ -25,6 +25,7 @@ def check(
     optimizer: Optimizer | None = None,
     train_step: Callable[[], Tensor | float] | None = None,
     train: bool = False,
+    steps: int = 16,
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     config: Config | None = None,
@@ -35,8 +36,8 @@ def check(
     One forward and one backward pass are observed, with dropout switched off; where a parameter got no gradient,
     virtual steps (two, and up to six while each reaches more parameters) show whether it will get one; up to two plain
     forward passes show what evaluation mode and other samples change. The model is left exactly as it was. That takes
-    one to four plain passes forward and backward, one to two more with an optimizer, and with a `train_step` two of its
-    calls besides.
+    one to four plain passes forward and backward, one to two more with an optimizer, and with a `train_step` sixteen of
+    its calls besides; as many again at a tenth of the learning rate where its loss rises.
 
     Args:
         model: any module that runs; it is run in the mode (train or eval) that it is in.
@@ -47,9 +48,10 @@ def check(
             without either, a surrogate makes gradients flow and rules about the loss stay silent.
         optimizer: over the model's parameters; lets the rules about the step (`OPT`) speak. It is left as it was.
         train_step: performs one real step of your own loop on `model`, with `optimizer` if that is given, and returns
-            its loss. It is run twice (up to 16 times if it makes no step) and undone with all that it can reach:
+            its loss. It is run `steps` times and undone with all that it can reach:
             parameters, optimizers, schedules, scalers, generators. Data that it draws from an iterator is gone.
         train: also run the rules that train the model for a few seconds (`TRN`), and undo it.
+        steps: how often `train_step` is run, at least 2 (up to 16 if it makes no step).
         select: run only the rules whose codes begin with one of these, e.g. `("INI", "FWD201")`.
         ignore: do not run the rules whose codes begin with one of these.
         config: settings of a project, as `check.config.find` reads them; `select` and `ignore` win over them.
@@ -75,7 +77,8 @@ def check(
     rules = [r for r in chosen(settings.select, settings.ignore) if settings.severity_of(r.code) != "off"]
     model = with_shapes(model, example)
     evidence = Evidence(
-        model, example, target=target, loss=loss, optimizer=optimizer, train_step=train_step, train=train, seed=seed
+        model, example, target=target, loss=loss, optimizer=optimizer, train_step=train_step, train=train, steps=steps,
+        seed=seed,
     )
     findings: list[Finding] = []
     judged: list[str] = []

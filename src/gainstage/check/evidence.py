@@ -24,7 +24,7 @@ class Evidence:
     """What is known of a model: the tape of one pass, its structure, gradients, and facts about its weights.
 
     Attributes:
-        model, example, target, loss, optimizer, train_step, train, seed: as given to `check`.
+        model, example, target, loss, optimizer, train_step, train, steps, seed: as given to `check`.
         tape: of one observed pass without dropout.
         gradients: of that pass, by parameter name; a parameter that got none is missing.
         heard: what the loss of that pass was given.
@@ -44,10 +44,11 @@ class Evidence:
         optimizer: Optimizer | None = None,
         train_step: Callable[[], Tensor | float] | None = None,
         train: bool = False,
+        steps: int = 16,
         seed: int = 0,
     ) -> None:
         self.model, self.example, self.target, self.loss, self.seed = model, example, target, loss, seed
-        self.optimizer, self.train_step, self.train = optimizer, train_step, train
+        self.optimizer, self.train_step, self.train, self.steps = optimizer, train_step, train, steps
         self.known: dict[Callable[..., Any], Any] = {}
         self.parameters = dict(named_parameters(model))
         self.trainable = {name: p for name, p in self.parameters.items() if p.requires_grad and p.numel()}

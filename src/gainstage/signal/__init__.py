@@ -3,6 +3,7 @@
 from gainstage.signal import ops as ops
 from gainstage.signal._again import POINTS as POINTS
 from gainstage.signal._again import call_again as call_again
+from gainstage.signal._again import put as put
 from gainstage.signal._attention import Attention as Attention
 from gainstage.signal._attention import attentions as attentions
 from gainstage.signal._attention import weights_behind as weights_behind

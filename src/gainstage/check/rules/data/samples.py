@@ -54,7 +54,7 @@ def _pairwise(output: Tensor, batch: int) -> bool:
 @rule(
     "DAT606",
     "error",
-    explains=("FWD201", "OPT815", "OUT501"),
+    explains=("FWD201", "OPT804", "OPT815", "OUT501"),
     no_number="a path leads from an input to the output, or none does",
 )
 def ignored_input(evidence: Evidence) -> Iterator[Found | Value]:
@@ -131,7 +131,7 @@ def _read(evidence: Evidence) -> set[int]:
     return set(walk([*evidence.graph.outputs, *(site.index for site in sites if site.kind == "loss")], read))
 
 
-@rule("DAT607", "warning", explains=("FWD201", "OPT815", "OUT501"))
+@rule("DAT607", "warning", explains=("FWD201", "OPT804", "OPT815", "OUT501"))
 def sample_leak(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Replaces every second sample in evaluation mode, and measures how the outputs of the others change, over the

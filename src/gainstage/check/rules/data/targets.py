@@ -36,7 +36,7 @@ TARGET_OFFSET = Quantity(
 TARGET_OFFSET_STEPS = Limit(100.0, "Steps, as above, that must be exceeded as well: a small offset is soon learned.")
 
 
-@rule("DAT603", "warning", explains=("BWD302", "FWD204", "OPT815", "OUT501"))
+@rule("DAT603", "warning", explains=("BWD302", "FWD204", "OPT804", "OPT815", "OUT501"))
 def target_scale(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     For a regression, estimates how far the targets are from the outputs in steps of training: the loss over what one
@@ -113,7 +113,7 @@ def target_scale(evidence: Evidence) -> Iterator[Found | Value]:
 @rule(
     "DAT604",
     "warning",
-    explains=("FWD201", "OPT815"),
+    explains=("FWD201", "OPT804", "OPT815"),
     no_number="the targets of a batch are one number, or they are not",
 )
 def constant_target(evidence: Evidence) -> Iterator[Found | Value]:
