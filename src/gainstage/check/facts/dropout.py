@@ -38,6 +38,11 @@ def drops(evidence: Evidence) -> list[Drop]:
     found = []
     for site in evidence.tape.sites:
         op = ops.of(site)
+        if site.op == "scaled_dot_product_attention":
+            rate = ops.argument(site, "dropout_p", 0.0)
+            if isinstance(rate, float | int) and rate > 0:
+                found.append(Drop(site, float(rate), site.shape[-2], True))
+            continue
         if op.kind != "dropout" or not site.inputs:
             continue
         rate = ops.argument(site, "p", 0.5)

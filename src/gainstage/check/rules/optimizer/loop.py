@@ -3,14 +3,22 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.facts.running import layers, untouched
 from gainstage.check.facts.steps import completed
 from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
 
 
-@rule("OPT809", "warning", no_number="the model is in training mode, or it is not")
+@rule(
+    "OPT809",
+    "warning",
+    explains=("OPT804", "OPT815", "OUT501", "NRM404", "FWD203"),
+    no_number="the model is in training mode, or it is not",
+)
 def training_in_eval_mode(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks in which mode the model's dropout and batch normalization are when `train_step` runs it.
@@ -21,7 +29,8 @@ def training_in_eval_mode(evidence: Evidence) -> Iterator[Found | Value]:
 
     ## Known problems
     Some layers in evaluation mode (a frozen backbone) are not reported. If the model is in evaluation mode before and
-    `train_step` leaves it there, this is a note: `model.train()` may be called elsewhere.
+    `train_step` leaves it there, this is a note: `model.train()` may be called elsewhere; a warning where a
+    batch normalization that is trained divides by statistics that no batch has set.
 
     ## Example
     ```python
@@ -65,17 +74,25 @@ def training_in_eval_mode(evidence: Evidence) -> Iterator[Found | Value]:
         raise NotMeasured("train_step does not call the model itself")
     if not modes[-1]:
         return
+    unset = [path for path, layer in layers(evidence.model).items() if _unset(layer)]
     yield Found(
-        "warning" if step.was_training else "note",
+        "warning" if step.was_training or unset else "note",
         "train_step",
         measured="every dropout and batch normalization is in evaluation mode"
-        + (" from the second call on" if not modes[0] else ""),
+        + (" from the second call on" if not modes[0] else "")
+        + (f"; {unset[0]} divides by statistics that no batch has set" if unset else ""),
         expected="training mode",
         message="train_step leaves the model in evaluation mode"
         if step.was_training
         else "the model is in evaluation mode, and train_step does not change that",
         fix=evidence.fix("call model.train() at the beginning of every training step", []),
     )
+
+
+def _unset(layer: _BatchNorm) -> bool:
+    """Whether a layer that is trained is in evaluation mode, with the statistics that it began with."""
+    trained = any(p.requires_grad for p in layer.parameters(recurse=False))
+    return trained and not layer.training and untouched(layer)
 
 
 CLIPPED = Quantity(
