@@ -70,6 +70,17 @@ def addends(
         return found
 
 
+def reaches(model: nn.Module, example: Any, number: int, trained: list[Tensor], *, seed: int) -> bool:
+    """Whether the gradient of one tensor of the output reaches any of these parameters; one pass forward and backward."""
+    with undisturbed(model, example, seed=seed), Quiet(), torch.enable_grad():
+        y = list(tensors_in(call(model, example)))[number]
+        if not y.requires_grad or not trained:
+            return False
+        noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
+        found = torch.autograd.grad((y * noise).sum(), trained, allow_unused=True)
+        return any(g is not None and bool(g.to_dense().any()) for g in found)
+
+
 def _plain(output: Any) -> Any:
     return map_tensors(output, Tensor.detach)
 

@@ -33,6 +33,11 @@ TARGET_OFFSET = Quantity(
         "Zoo: highest 10 (ages).",
     ),
 )
+TARGET_SMALL = Quantity(
+    "loss at the start over that of answering the mean of the targets, where these are below 0.01 in size",
+    warning=Limit(1e3, "Digits (targets of standard deviation s, R^2): 0.97 at 3 (s = 0.1), 0.19 at 220 (s = 0.01)."),
+)
+TARGET_SMALL_SIZE = Limit(1e-2, "Targets below this are in a unit that is far too large for them.")
 TARGET_OFFSET_STEPS = Limit(100.0, "Steps, as above, that must be exceeded as well: a small offset is soon learned.")
 
 
@@ -75,6 +80,21 @@ def target_scale(evidence: Evidence) -> Iterator[Found | Value]:
     measured, guess = comparison.measured, comparison.guess
     pull = sum(float(g.to_dense().abs().sum(dtype=torch.float64)) for g in evidence.gradients.values())
     zero = comparison.call.again(torch.zeros_like(comparison.call.prediction))
+    size_of = float(comparison.target.square().mean().sqrt())
+    small = TARGET_SMALL(measured / guess if guess > 0 else 0.0, comparison.site.name)
+    if size_of < TARGET_SMALL_SIZE and small.number > TARGET_SMALL.warning:
+        yield Found(
+            "warning",
+            comparison.site.name,
+            measured=f"targets of RMS {size_of:.2g} against outputs of RMS "
+            f"{float(comparison.prediction.square().mean().sqrt()):.2g}: the loss is {small.number:.1g} times that of "
+            "answering their mean",
+            expected="targets of standard deviation 1 around 0",
+            message="the network's own start is far larger than all that it is to learn",
+            fix=Fix("train on (y - y.mean()) / y.std() and scale predictions back"),
+            value=small,
+        )
+        return
     if not measured > 0 or not pull > 0 or measured > 4 * zero:
         return
     plain = evidence.optimizer is None or isinstance(evidence.optimizer, torch.optim.SGD)

@@ -171,7 +171,8 @@ def _adds_places(evidence: Evidence, site: Site) -> bool:
 
 def _alike(evidence: Evidence, ref: Ref) -> bool:
     """Whether something is made of parameters, has rows for several positions, and is alike for all samples."""
-    if not evidence.graph.parameters_behind(ref) or len(evidence.graph.shapes[ref.site]) < 2:
+    names = evidence.graph.parameters_behind(ref)
+    if not any(p.dim() > 1 and p.shape[-2] > 1 for p in map(evidence.values.__getitem__, names)):
         return False
     bits = evidence.graph.ancestors[ref.site]
     return not any(s.kind == "input" and bits >> s.index & 1 for s in evidence.tape.sites)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.addends import reaches
 from gainstage.check.facts.oracle import free
 from gainstage.check.facts.terms import terms
 from gainstage.check.findings import Fix, Found, Value
@@ -103,20 +104,20 @@ def cut_term(evidence: Evidence) -> Iterator[Found | Value]:
     ## References
     PyTorch documentation, `torch.Tensor.detach`.
     """
-    zero = [part for part in free(evidence) if not bool(part.values.any()) and not part.linear and part.gradients]
-    made = [evidence.tape.sites[ref.site] for ref in evidence.tape.outputs]
-    for part in zero:
-        site = made[part.number] if part.number < len(made) else None
-        several = len({tuple(g.flatten().tolist()) for g in part.gradients}) > 1
-        if (site is None or site.backward is None) and several:
+    trained = list(evidence.trainable.values())
+    for part in free(evidence):
+        if bool(part.values.any()) or part.linear or not any(bool(g.any()) for g in part.gradients):
+            continue
+        if not reaches(evidence.model, evidence.example, part.number, trained, seed=evidence.seed):
             yield Found(
                 "warning",
                 f"output {part.number}",
-                measured=f"output {part.number}, of shape {list(part.values.shape)}, is 0 everywhere and has no gradient; "
-                "the loss depends on it",
+                measured=f"output {part.number}, of shape {list(part.values.shape)}, is 0 everywhere, and its gradient "
+                "reaches no parameter; the loss depends on it",
                 expected="an output that depends on the weights",
                 message="a term of the loss is made of a constant, and teaches nothing",
                 fix=Fix("look at how it is computed: the second derivative of a ReLU network is 0; use tanh or SiLU"),
+                value=UNFELT(1.0),
             )
     found = terms(evidence)
     for term in found:
