@@ -16,11 +16,11 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPl
 import gainstage as gs
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
-from gainstage.check.facts.steps import own, stepping
 from gainstage.check.experiments._quiet import Quiet
 from gainstage.check.experiments.attention import sharpness
 from gainstage.check.experiments.redraw import independent
 from gainstage.check.experiments.training import rows_of
+from gainstage.check.facts.steps import own, stepping
 
 Step = Callable[[], Any]
 

@@ -77,7 +77,14 @@ def check(
     rules = [r for r in chosen(settings.select, settings.ignore) if settings.severity_of(r.code) != "off"]
     model = with_shapes(model, example)
     evidence = Evidence(
-        model, example, target=target, loss=loss, optimizer=optimizer, train_step=train_step, train=train, steps=steps,
+        model,
+        example,
+        target=target,
+        loss=loss,
+        optimizer=optimizer,
+        train_step=train_step,
+        train=train,
+        steps=steps,
         seed=seed,
     )
     findings: list[Finding] = []

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.check._fact import NotMeasured
+from gainstage.check.experiments import one_pass, virtual_steps
+from gainstage.check.experiments.virtual_step import negligible
 from gainstage.check.facts.cuts import cuts
 from gainstage.check.facts.weights import Weight, weights_of
 from gainstage.check.findings import Fix
-from gainstage.check.experiments import one_pass, virtual_steps
-from gainstage.check.experiments.virtual_step import negligible
 from gainstage.init import Law
 from gainstage.plan import Assignment, Plan, plan_from
 from gainstage.run import Loss, dense, has_data, named_parameters, numbers, tensors_in, whole

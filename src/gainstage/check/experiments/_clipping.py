@@ -22,8 +22,8 @@ def heard_clipping(tell: Callable[[float], None]) -> Iterator[None]:
 
     try:
         for room in rooms:
-            setattr(room, "clip_grad_norm_", heard)
+            vars(room)["clip_grad_norm_"] = heard
         yield
     finally:
         for room in rooms:
-            setattr(room, "clip_grad_norm_", original)
+            vars(room)["clip_grad_norm_"] = original

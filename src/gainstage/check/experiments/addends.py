@@ -1,5 +1,6 @@
 """What a loss is the sum of, and how each of the addends goes with the output and with the size of the batch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +39,24 @@ class Addend:
 
 
 def addends(
-    model: nn.Module, example: Any, target: Any, loss: Loss, trained: list[Tensor], *, batch: int, seed: int
+    model: nn.Module,
+    example: Any,
+    target: Any,
+    loss: Loss,
+    output: Any,
+    trained: Sequence[Tensor],
+    *,
+    batch: int,
+    seed: int,
 ) -> list[Addend]:
     """One forward pass with gradients, and the loss asked about its output, a moved one, and half of it.
 
-    Empty where the loss is no sum of scalars that depend on the outputs.
+    Empty where the loss is no sum of scalars that depend on the outputs; `output`, of an earlier pass, shows that
+    without another.
     """
     with undisturbed(model, example, target, loss, seed=seed), Quiet(), torch.enable_grad():
+        if len(_addends_of(output, target, loss, seed)) < 2:
+            return []
         output = call(model, example)
         outputs = [y for y in tensors_in(output) if y.is_floating_point() and y.requires_grad]
         whole = _addends_of(output, target, loss, seed)
@@ -70,8 +82,8 @@ def addends(
         return found
 
 
-def reaches(model: nn.Module, example: Any, number: int, trained: list[Tensor], *, seed: int) -> bool:
-    """Whether the gradient of one tensor of the output reaches any of these parameters; one pass forward and backward."""
+def reaches(model: nn.Module, example: Any, number: int, trained: Sequence[Tensor], *, seed: int) -> bool:
+    """Whether the gradient of one tensor of the output reaches any of these parameters; one pass and its gradient."""
     with undisturbed(model, example, seed=seed), Quiet(), torch.enable_grad():
         y = list(tensors_in(call(model, example)))[number]
         if not y.requires_grad or not trained:
@@ -113,9 +125,7 @@ class _Sums(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor) and result.dim() == 0 and result.is_floating_point():
             reads = [t for t in tensors_among((args, kwargs or {})) if t.dim() == 0]
-            if op_name(func) in _ADDS and len(reads) == 2:
-                self.made[id(result)] = result, reads
-            elif op_name(func) == "reshape" and len(reads) == 1:
+            if (op_name(func) in _ADDS and len(reads) == 2) or (op_name(func) == "reshape" and len(reads) == 1):
                 self.made[id(result)] = result, reads
         return result
 

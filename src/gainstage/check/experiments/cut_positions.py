@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.check.experiments._quiet import Quiet
-from gainstage.run import call, tensors_in, undisturbed
+from gainstage.run import call, call_on, tensors_in, undisturbed
 
 
 def reaching(model: nn.Module, example: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor] | None:
@@ -18,7 +18,7 @@ def reaching(model: nn.Module, example: Tensor, *, seed: int = 0) -> tuple[Tenso
     """
     given = example.detach().clone().requires_grad_()
     with undisturbed(model, example, seed=seed), Quiet(), torch.enable_grad():
-        before = _outputs(call(model, given))
+        before = _outputs(call_on(model, given.clone()))
         if not before or not all(y.requires_grad for y in before):
             return None
         generator = torch.Generator().manual_seed(0)

@@ -145,9 +145,7 @@ def asking(model: nn.Module, output: Any, target: Any, loss: Loss, seed: int) ->
         yield Asked(output, target, loss, seed)
 
 
-def free_outputs(
-    model: nn.Module, output: Any, target: Any, loss: Loss, *, batch: int, seed: int
-) -> list[FreeOutput]:
+def free_outputs(model: nn.Module, output: Any, target: Any, loss: Loss, *, batch: int, seed: int) -> list[FreeOutput]:
     """Ask the loss about a few outputs: those of the pass, the same of other samples, larger and smaller ones.
 
     Only tensors with one row a sample, and without any pass of the model.
@@ -173,7 +171,22 @@ def free_outputs(
             perfect = asked.number({number: target.to(y).reshape(y.shape)}) if answers else nan
             same = answers and target.is_floating_point() and target.shape == y.shape
             curved = same and _curved(asked, number, y)
-            found.append(FreeOutput(number, y, tuple(gradients), len(tried), *at, perfect, curved, descent))
+            exchanged, level_of, level_exchanged, others_moved = at
+            found.append(
+                FreeOutput(
+                    number,
+                    y,
+                    tuple(gradients),
+                    len(tried),
+                    exchanged=exchanged,
+                    level=level_of,
+                    level_exchanged=level_exchanged,
+                    others=others_moved,
+                    perfect=perfect,
+                    curved=curved,
+                    descent=descent,
+                )
+            )
     return found
 
 
@@ -215,7 +228,8 @@ def descend(
             with torch.no_grad():
                 for leaf in leaves:
                     anew = 2 * torch.randn(leaf.shape, generator=generator).to(leaf)
-                    leaf.copy_(torch.where(leaf.grad == 0, anew, leaf))
+                    still = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+                    leaf.copy_(torch.where(still == 0, anew, leaf))
 
 
 def lowest(losses: Iterator[float]) -> float:

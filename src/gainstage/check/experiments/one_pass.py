@@ -33,4 +33,4 @@ def _observed(model: nn.Module, example: Any, target: Any, loss: Loss | None, se
         followed = None if loss is None else ear.during(loss)
         observed = observe(model, example, target=target, loss=followed, backward=backward, seed=seed)
     value = None if observed.tape.surrogate else observed.tape.loss
-    return observed, Heard(value, tuple(ear.calls) if value is not None else (), ear.output)
+    return observed, Heard(value, tuple(ear.calls) if value is not None else (), ear.output, ear.leaves)

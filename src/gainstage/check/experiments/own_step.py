@@ -162,6 +162,7 @@ def _drifted(model: nn.Module, keeper: undisturbed) -> dict[str, float]:
     for path, layer in named_modules(model):
         if not isinstance(layer, nn.modules.batchnorm._BatchNorm) or layer.running_mean is None:
             continue
+        assert layer.running_var is not None
         mean, variance = keeper.before(layer.running_mean), keeper.before(layer.running_var)
         with plainly():
             shift = (layer.running_mean - mean).abs() / (variance + layer.eps).sqrt()

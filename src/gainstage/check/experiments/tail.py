@@ -75,7 +75,11 @@ class Tail:
     def shapes_numbers(self) -> Site | None:
         """The last site that does more than move, shift and scale; None where the outputs are as free as can be."""
         found = [s for s in self.sites if s.kind != "view" and ops.of(s).name not in _HARMLESS]
-        own = [s for s in self.sites if ops.of(s).name in _HARMLESS and len({r.site for r in s.inputs} - set(self.leaves)) > 1]
+        own = [
+            s
+            for s in self.sites
+            if ops.of(s).name in _HARMLESS and len({r.site for r in s.inputs} - set(self.leaves)) > 1
+        ]
         return max([*found, *own], key=lambda site: site.index, default=None)
 
 
@@ -124,11 +128,11 @@ def floors(
         try:
             search = _Search(tail, asked, values, batch)
             reached, constant = search.lowest(), search.lowest(alike=True)
-            free = min(search.free(), reached)
+            lowest_free = min(search.free(), reached)
         except (RuntimeError, ValueError, TypeError, KeyError, IndexError):
             return None
-    certain = -inf < free <= reached <= constant + 0.01 * abs(constant) < inf  # a constant is among the answers
-    return Floors(free, reached, constant, site) if certain else None
+    certain = -inf < lowest_free <= reached <= constant + 0.01 * abs(constant) < inf  # a constant is among the answers
+    return Floors(lowest_free, reached, constant, site) if certain else None
 
 
 class _Search:
@@ -167,7 +171,7 @@ class _Search:
         return lowest(iter(losses))
 
     def free(self) -> float:
-        """The smallest loss over all outputs, from those of the pass; minus infinity where it still falls at the end."""
+        """The smallest loss over all outputs, from those of the pass on; minus infinity where no end is in sight."""
         leaves = {n: self.asked.tensors[n].float().clone().requires_grad_() for n in self.numbers}
         losses = [*_settling([*leaves.values()], lambda: self.asked.value({n: y.clone() for n, y in leaves.items()}))]
         large = losses[: STEPS * 3 // 2]

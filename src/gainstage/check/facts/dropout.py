@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
-from gainstage.check.facts.modes import in_eval
 from gainstage.check.experiments.noisy import noisy
+from gainstage.check.facts.modes import in_eval
 from gainstage.signal import Ref, Site, ops
 
 _LAYERS = frozenset(name for name in dir(nn) if "Dropout" in name)

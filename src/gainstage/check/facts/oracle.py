@@ -62,20 +62,20 @@ def labels(evidence: Evidence, y: Tensor) -> tuple[Tensor, int] | None:
     return None
 
 
-
-
 @fact
-def floor(evidence: Evidence) -> Floors:
-    """How low the loss can get, whatever is learned.
+def floor(evidence: Evidence) -> Floors | None:
+    """How low the loss can get, whatever is learned; None where nothing behind the last weights limits the outputs.
 
     Raises:
-        NotMeasured: nothing behind the last weights could keep it from getting anywhere.
+        NotMeasured: that cannot be searched here.
     """
     output, loss, batch = given(evidence)
     tail = tail_of(evidence.graph)
     if tail is None:
         raise NotMeasured("what stands behind the last weights cannot be run on its own")
+    if tail.shapes_numbers is None:
+        return None
     found = floors(evidence.model, tail, output, evidence.target, loss, batch=batch, seed=evidence.seed)
     if found is None:
-        raise NotMeasured("nothing behind the last weights limits the output")
+        raise NotMeasured("the smallest loss behind the last weights was not found")
     return found

@@ -15,7 +15,6 @@ from gainstage.check.experiments.optimizer_step import OptimizerStep, optimizer_
 from gainstage.check.experiments.own_step import OwnStep, own_step
 from gainstage.run import call, objective
 
-
 GAINED = {30.0: 0.25, 1000.0: 0.05}  # part of the loss that steps at so many times the rate take away
 
 

@@ -14,13 +14,12 @@ def terms(evidence: Evidence) -> list[Addend]:
     Raises:
         NotMeasured: the loss is no sum, or cannot be asked alone.
     """
-    _, loss, batch = given(evidence)
+    output, loss, batch = given(evidence)
     held = {id(p) for group in evidence.optimizer.param_groups for p in group["params"]} if evidence.optimizer else None
     trained = [p for p in evidence.trainable.values() if held is None or id(p) in held]
     try:
-        found = addends(
-            evidence.model, evidence.example, evidence.target, loss, trained, batch=batch, seed=evidence.seed
-        )
+        parts = evidence.model, evidence.example, evidence.target, loss, output, trained
+        found = addends(*parts, batch=batch, seed=evidence.seed)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise NotMeasured(f"the addends of the loss cannot be told: {type(error).__name__}") from error
     if len(found) < 2:

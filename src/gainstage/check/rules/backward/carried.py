@@ -12,9 +12,9 @@ from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
 
 CARRIED = Quantity(
-    "change of the output when all steps but the last are another sample's, over the differences between samples, where "
-    "no gradient leads back to these steps",
-    warning=Limit(1e-2, "Rounding gives 1e-6."),
+    "change of the output when all steps but the last are another sample's, over the differences between samples, "
+    "where no gradient leads back to these steps",
+    warning=Limit(1e-2, "The rounding of float32 gives 1e-6."),
 )
 STEPS = Limit(4, "Steps of a sequence; of fewer none is far back.")
 

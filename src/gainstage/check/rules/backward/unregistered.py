@@ -64,7 +64,7 @@ def unregistered_tensor(evidence: Evidence) -> Iterator[Found | Value]:
     Module methods".
     """
     evidence.backward_measured()
-    found = leaves(evidence.model, evidence.example, seed=evidence.seed)
+    found = leaves(evidence.model, evidence.example, evidence.heard.leaves, seed=evidence.seed)
     if not found:
         yield UNKNOWN(0)
         return

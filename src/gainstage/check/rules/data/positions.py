@@ -72,8 +72,8 @@ def label_in_sight(evidence: Evidence) -> Iterator[Found | Value]:
         yield Found(
             "error",
             f"output {each.number}",
-            measured=f"it is judged by the token {each.lag} ahead, and changes by {value.number:.2g} standard deviations "
-            "when later tokens are replaced",
+            measured=f"it is judged by the token {each.lag} ahead, and changes by {value.number:.2g} standard "
+            "deviations when later tokens are replaced",
             expected="no change: a position sees no later token",
             message="each position can read the token that it is to foretell",
             fix=Fix("mask later positions: is_causal=True in the attention, padding on the left only in a convolution"),

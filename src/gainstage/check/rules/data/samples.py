@@ -7,12 +7,12 @@ from torch import Tensor
 from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.first_change import first_change
+from gainstage.check.experiments.others_changed import others_changed
 from gainstage.check.facts.limits import LEAK
 from gainstage.check.facts.modes import in_eval
 from gainstage.check.facts.outputs import SOFTMAX
 from gainstage.check.findings import Fix, Found, Value
-from gainstage.check.experiments.first_change import first_change
-from gainstage.check.experiments.others_changed import others_changed
 from gainstage.run import tensors_in
 from gainstage.signal import Site, ops, walk
 

@@ -7,11 +7,11 @@ import torch
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.virtual_step import STEP
 from gainstage.check.facts.limits import CONSTANT_SAMPLES, PLAIN_STEP
 from gainstage.check.facts.losses import Comparison, comparisons, only, plain_step
 from gainstage.check.facts.targets import step_of
 from gainstage.check.findings import Fix, Found, Value
-from gainstage.check.experiments.virtual_step import STEP
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.signal import Ref
 

@@ -51,9 +51,10 @@ def constant_quotient(evidence: Evidence) -> Iterator[Found | Value]:
             self.router, self.experts = nn.Linear(8, 3), nn.ModuleList(nn.Linear(8, 4) for _ in range(3))
 
         def forward(self, x):
-            weight, chosen = self.router(x).softmax(1).topk(1, dim=1)
+            weight, chosen = self.router(x).softmax(1).topk(2, dim=1)
+            weight = weight / weight.sum(1, keepdim=True)
             every = torch.stack([expert(x) for expert in self.experts], 1)
-            return weight * every.gather(1, chosen[:, :, None].expand(-1, 1, 4))[:, 0]
+            return (weight[:, :, None] * every.gather(1, chosen[:, :, None].expand(-1, 2, 4))).sum(1)
 
     model = Model()
     ```

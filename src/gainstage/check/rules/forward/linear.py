@@ -63,8 +63,11 @@ def linear_network(evidence: Evidence) -> Iterator[Found | Value]:
         raise NotMeasured("a layer is narrower than input and output")
     given: Any = map_tensors(evidence.example, _halfway)
     before, after = in_eval(evidence), rerun(evidence.model, given, training=False, seed=evidence.seed)
-    bends = [float((_halfway(a) - b).abs().max() / (a - a.roll(1, 0)).abs().max().clamp(min=1e-30))
-             for a, b in zip(before, after, strict=False) if a.shape == b.shape and a.dim() and len(a) > 1]
+    bends = [
+        float((_halfway(a) - b).abs().max() / (a - a.roll(1, 0)).abs().max().clamp(min=1e-30))
+        for a, b in zip(before, after, strict=False)
+        if a.shape == b.shape and a.dim() and len(a) > 1
+    ]
     if not bends:
         raise NotMeasured("the model returns no tensor with one row a sample")
     value = CURVED(max(bends))

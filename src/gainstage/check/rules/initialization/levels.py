@@ -153,14 +153,14 @@ def drowned_signal(evidence: Evidence) -> Iterator[Found | Value]:
             names[0],
             measured=f"of the sum at {site.name} {value.number:.1g} of the mean square differs between samples",
             expected=f"more than {DROWNED.warning:g}",
-            message="the table is far larger than the signal that it is added to, which drowns in the next normalization",
+            message="the table is far larger than the signal that it is added to, which drowns in the next norm",
             fix=evidence.fix(f"start {names[0]} at the level of the signal: gs.initialize(model, example)", names),
             value=value,
         )
 
 
 def _adds_places(evidence: Evidence, site: Site) -> bool:
-    """Whether a site adds a table of two or more axes, alike for all samples, to a signal that a normalization reads."""
+    """Whether a site adds a table of several rows, alike for all samples, to a signal that a normalization reads."""
     if ops.of(site).kind != "add" or len(site.inputs) != 2 or site.forward is None or not site.forward.mean_square > 0:
         return False
     tables = [ref for ref in site.inputs if _alike(evidence, ref)]

@@ -7,10 +7,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.statistics import Stored
 from gainstage.check.facts.running import GAP, batches_seen, broken, gap, in_training, layers, untouched
 from gainstage.check.facts.symptoms import severity
 from gainstage.check.findings import Found, Severity, Value
-from gainstage.check.experiments.statistics import Stored
 from gainstage.check.quantity import Limit, Quantity
 
 STALE_RATIO = Quantity(
@@ -145,8 +145,8 @@ def momentum(evidence: Evidence) -> Iterator[Found | Value]:
 
     ## Known problems
     Several published ports carry the number (EfficientNet and MobileNet in transformers): with large batches it does
-    little, so this is a note unless a trained model is worse in evaluation mode, or a batch holds fewer than eight values
-    of a channel. Below 2e-4 it is a warning for a new model: evaluation uses what the statistics began with.
+    little, so this is a note unless a trained model is worse in evaluation mode, or a batch holds fewer than eight
+    values of a channel. Below 2e-4 it is a warning for a new model: evaluation uses what the statistics began with.
 
     ## Example
     ```python

@@ -9,7 +9,7 @@ from gainstage.check.quantity import Limit, Quantity
 
 ZEROS = Quantity(
     "share of the entries behind a scale that are exactly 0, where every path to the output leads through it",
-    error=Limit(0.9999, "Nothing passes."),
+    error=Limit(0.9999, "Nothing passes in either direction."),
 )
 
 

@@ -22,8 +22,8 @@ def frozen_head(evidence: Evidence) -> Iterator[Found | Value]:
     anything else is trained.
 
     ## Why is this bad?
-    A loop that was to freeze the body ran over `model.parameters()`: the fresh head stays at random, and nothing that is
-    left can learn the task.
+    A loop that was to freeze the body ran over `model.parameters()`: the fresh head stays at random, and nothing that
+    is left can learn the task.
 
     ## Known problems
     Silent where the loss is below that of guessing: a model that knows something may be adapted below its head.

@@ -104,8 +104,8 @@ CLIPPED = Quantity(
 @rule("OPT813", "warning", explains=("OPT804", "OPT805", "OPT815"))
 def clipped_gradient(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
-    Compares the norm of the gradient that arrives with that of the gradient that the optimizer uses in `train_step`, and
-    hears when `clip_grad_norm_` is called: before `backward`, after the step, or while a scaler still scales.
+    Compares the norm of the gradient that arrives with that of the gradient that the optimizer uses in `train_step`,
+    and hears when `clip_grad_norm_` is called: before `backward`, after the step, or while a scaler still scales.
 
     ## Why is this bad?
     Clipping that cuts every gradient down a hundredfold is a change of the learning rate rather than a guard against
@@ -158,8 +158,8 @@ def clipped_gradient(evidence: Evidence) -> Iterator[Found | Value]:
         yield Found(
             "warning",
             "train_step",
-            measured=f"gradients are clipped {wrong[0]}, in {len(calls)} calls of {len(calls)}: the optimizer uses a norm "
-            f"of {first.used:.3g}, for a limit of {first.limit:g}",
+            measured=f"gradients are clipped {wrong[0]}, in {len(calls)} calls of {len(calls)}: the optimizer uses a "
+            f"norm of {first.used:.3g}, for a limit of {first.limit:g}",
             expected="backward, then clip, then step",
             message="there is nothing to clip at that moment, and what the optimizer uses is not clipped",
             fix=evidence.fix("call clip_grad_norm_ between backward() and optimizer.step()", []),

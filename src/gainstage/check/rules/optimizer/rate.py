@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.optimizer_step import OptimizerStep
 from gainstage.check.facts.limits import RATIO_HIGH
 from gainstage.check.facts.steps import (
     completed,
@@ -21,7 +22,6 @@ from gainstage.check.facts.steps import (
     virtual,
 )
 from gainstage.check.findings import Found, Severity, Value
-from gainstage.check.experiments.optimizer_step import OptimizerStep
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.signal import ops
 
@@ -40,8 +40,8 @@ RATE_FURTHER = Limit(
 )
 RATE_CALM = Limit(
     0.1,
-    "Fall of the loss at a tenth of the rate, which shows that the rate is what makes it rise: 0.3 to 0.9 on digits and "
-    "springs where it was; below 0 where batch normalization of few samples, or an adversary, raised it.",
+    "Fall of the loss at a tenth of the rate, which shows that the rate is what makes it rise: 0.3 to 0.9 on digits "
+    "and springs where it was; below 0 where batch normalization of few samples, or an adversary, raised it.",
 )
 RATE_HIGH_PEAK = Limit(
     10.0,
@@ -60,8 +60,9 @@ RATE_HIGH_GAIN = Limit(
 def rate_too_high(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Lets the optimizer make one step on the example and reads the loss. Where it rises, or the weights move by a
-    large part of themselves, sixteen more steps on the same batch show whether it comes down again. With a `train_step`, its own steps are judged:
-    where the loss on the example is higher after them, they are made again at a tenth of the rate.
+    large part of themselves, sixteen more steps on the same batch show whether it comes down again. With a
+    `train_step`, its own steps are judged: where the loss on the example is higher after them, they are made again at
+    a tenth of the rate.
 
     ## Why is this bad?
     A step that overshoots makes the loss larger although the gradient promised a smaller one. If the same batch is
@@ -161,7 +162,7 @@ GAIN = Quantity(
     "share of the example's loss that the calls of train_step take away",
     warning=Limit(
         0.005,
-        "Must besides be 0.25 at 30 times the rate, or 0.05 at 1,000 times. Healthy programs of the fault suite: lowest 0.03 (LoRA).",
+        "Must besides be 0.25 at 30 times the rate, or 0.05 at 1,000 times. Fault suite: lowest healthy 0.03 (LoRA).",
     ),
 )
 RATE_LOW_FACTOR = Limit(1e3, "How many times as long a step is tried; the usual rates span 1e-5 to 1.")
@@ -256,8 +257,8 @@ def _idle(evidence: Evidence) -> Found | None:
         measured=f"{len(step.calls)} calls of train_step take {gain:.2%} off the loss on the example, {before:.4g}; at "
         f"{factor:g} times the learning rate they take off {(before - quick.after) / before:.0%}",
         expected=f"more than {GAIN.warning:.0%}, or no more at a higher rate",
-        message=f"the learning rate is far below what this training allows: about {len(step.calls) / max(gain, 1e-9):,.0f}"
-        " steps at this pace for all of the loss",
+        message="the learning rate is far below what this training allows: about "
+        f"{len(step.calls) / max(gain, 1e-9):,.0f} steps at this pace for all of the loss",
         fix=evidence.fix(f"multiply the learning rate by about {factor / 3:.0f}", []),
         value=GAIN(gain),
     )

@@ -181,8 +181,8 @@ def unusual_momentum(evidence: Evidence) -> Iterator[Found | Value]:
     single batches, one near 1 reacts after thousands of steps; swapped betas do both.
 
     ## Known problems
-    A setting, not a measurement, hence a note; a warning where $\beta_1 > \sqrt{\beta_2}$, from where on Adam need not
-    converge.
+    A setting, not a measurement, hence a note; a warning where the first beta squared exceeds the second, from where on
+    Adam need not converge.
 
     ## Example
     ```python

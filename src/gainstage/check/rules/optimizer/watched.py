@@ -5,9 +5,9 @@ from math import isfinite
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.own_step import OwnStep
 from gainstage.check.facts.steps import completed, held, own, scheduled, virtual
 from gainstage.check.findings import Found, Value
-from gainstage.check.experiments.own_step import OwnStep
 from gainstage.check.quantity import Limit, Quantity
 
 STILL_ZERO = Limit(16, "Steps in a row at a rate of 0: a warm-up that starts at 0 leaves it with its first step.")
@@ -133,9 +133,11 @@ def no_step(evidence: Evidence) -> Iterator[Found | Value]:
         return
     if step.moved or not evidence.trainable or (step.skipped and step.optimizers):
         return
-    if step.optimizers and all(float(g["lr"]) == 0 and scheduled(o) for o in step.optimizers for g in o.param_groups):
-        if sum(bool(call.rates) for call in step.calls) < STILL_ZERO:
-            raise NotMeasured("the learning rate is 0 at present, by a schedule")
+    still = step.optimizers and all(
+        float(g["lr"]) == 0 and scheduled(o) for o in step.optimizers for g in o.param_groups
+    )
+    if still and sum(bool(call.rates) for call in step.calls) < STILL_ZERO:
+        raise NotMeasured("the learning rate is 0 at present, by a schedule")
     members = held(evidence) if step.optimizers else set[int]()
     missing, fix = _missing_link(step, any(id(p) in members for p in evidence.trainable.values()))
     yield Found(

@@ -97,7 +97,9 @@ def _endless(part: FreeOutput) -> Found | Value | None:
         f"outputs the loss is {end:.3g} and still falls",
         expected="a loss that is smallest where output and target agree",
         message="the loss falls without end as outputs move away from their targets",
-        fix=Fix("look for a wrong sign, and for outputs that are not of the kind that the loss wants (logits for "
-                "probabilities)"),
+        fix=Fix(
+            "look for a wrong sign, and for outputs that are not of the kind that the loss wants (logits for "
+            "probabilities)"
+        ),
         value=value,
     )

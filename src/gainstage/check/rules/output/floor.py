@@ -47,8 +47,8 @@ def floor_out_of_reach(evidence: Evidence) -> Iterator[Found | Value]:
 
     ## Use instead
     ```python
-    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4), nn.Softmax(1))
-    loss = lambda p, y: -p.log()[torch.arange(64), y].mean()
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    loss = lambda z, y: (z.exp().sum(1).log() - z[torch.arange(64), y]).mean()
     ```
 
     ## References
@@ -56,6 +56,9 @@ def floor_out_of_reach(evidence: Evidence) -> Iterator[Found | Value]:
     smallest loss of a softmax over cosines.
     """
     found = floor(evidence)
+    if found is None:
+        yield MISSED(0.0)
+        return
     gain = found.constant - found.free
     if not gain > 0:
         raise NotMeasured("one answer for all samples is as good as any")
@@ -69,8 +72,8 @@ def floor_out_of_reach(evidence: Evidence) -> Iterator[Found | Value]:
     yield Found(
         "warning",
         found.site.name,
-        measured=f"the loss can fall to {found.reached:.3g} with the best numbers in front of {found.site.name}, and to "
-        f"{found.free:.2g} over all outputs; one answer for all samples gives {found.constant:.3g}",
+        measured=f"the loss can fall to {found.reached:.3g} with the best numbers in front of {found.site.name}, and "
+        f"to {found.free:.2g} over all outputs; one answer for all samples gives {found.constant:.3g}",
         expected=f"less than {quantity.warning:.0%} of this gain out of reach",
         message=f"what stands behind the last weights keeps {value.number:.0%} of it out of reach, whatever is learned",
         fix=Fix(f"look at {found.site.op} behind the last weights: give the loss numbers that can be of any size"),

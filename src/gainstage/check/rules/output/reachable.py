@@ -146,7 +146,10 @@ def _span(low: float, high: float) -> str:
 
 
 @rule(
-    "OUT506", "error", explains=("OPT808", "OPT804", "OPT815", "OUT501", "OUT514"), no_number="targets are probabilities, or they are not"
+    "OUT506",
+    "error",
+    explains=("OPT808", "OPT804", "OPT815", "OUT501", "OUT514"),
+    no_number="targets are probabilities, or they are not",
 )
 def targets_no_probabilities(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does

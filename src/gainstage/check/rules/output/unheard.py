@@ -61,12 +61,13 @@ def unheard_targets(evidence: Evidence) -> Iterator[Found | Value]:
 
 
 def _no_number(target: object) -> Found:
-    one = isinstance(target, Tensor) and target.numel() > 1 and bool((target == target.flatten()[0]).all())
+    values = torch.unique(target) if isinstance(target, Tensor) else torch.empty(0)
+    one = len(values) == 1
     return Found(
         "error",
         "loss",
         measured="for no output that was tried the loss is a finite number"
-        + (f"; all {target.numel()} targets are {target.flatten()[0].item():g}" if one else ""),  # type: ignore[union-attr]
+        + (f"; all targets are {values[0].item():g}" if one else ""),
         expected="a loss that some output makes small",
         message="the loss is no number whatever the model says"
         + (": it is a mean over targets that are all left out" if one else ""),
