@@ -14,7 +14,7 @@ from gainstage.run import Loss, call, map_tensors, objective, tensors_in, undist
 from gainstage.signal import op_name, tensors_among
 
 _ADDS = frozenset({"add", "sub", "radd"})
-_STEP = 1e-2  # by which outputs are moved, over their level
+_STEP = 0.1  # by which outputs are moved, over their level
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gainstage.check.experiments._plain import plain
-from gainstage.check.experiments.leaves import leaves_behind
-from gainstage.run import Loss, call, map_tensors, objective, tensors_in
+from gainstage.run import Loss, call, objective, tensors_in
 from gainstage.signal import op_name, ops, tensors_among
 
 _SQUARES = frozenset({"pow", "square", "abs"})
@@ -106,15 +105,13 @@ class Ear(TorchFunctionMode):
         self.derived: dict[int, Tensor] = {}  # what is computed from the model's outputs, kept so that ids stay unique
         self.differences: dict[int, LossCall] = {}
         self.output: Any = None
-        self.leaves: tuple[Tensor, ...] | None = None
 
     def during(self, loss: Loss) -> Loss:
         """The same loss; while it runs, what it computes of the model's outputs is followed."""
 
         def followed(output: Any, target: Any) -> Tensor:
             self.in_loss = True
-            self.output = map_tensors(output, Tensor.detach)
-            self.leaves = tuple(leaves_behind(output))
+            self.output = output
             self.derived = {id(tensor): tensor for tensor in tensors_in(output)}
             try:
                 return loss(output, target)

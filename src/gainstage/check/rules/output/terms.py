@@ -71,7 +71,7 @@ def mixed_reductions(evidence: Evidence) -> Iterator[Found | Value]:
 
 
 UNFELT = Quantity(
-    "relative change of a term that no gradient tells of, when the outputs are moved by a hundredth",
+    "relative change of a term that no gradient tells of, when the outputs are moved by a tenth",
     warning=Limit(1e-6, "The rounding of float32 gives 1e-7."),
 )
 
@@ -130,7 +130,7 @@ def cut_term(evidence: Evidence) -> Iterator[Found | Value]:
             "warning",
             "loss",
             measured=f"term {term.number + 1} of {len(found)}, {term.value:.3g}, changes by {value.number:.1g} of "
-            "itself when the outputs are moved by a hundredth, and its gradient reaches no trained parameter",
+            "itself when the outputs are moved by a tenth, and its gradient reaches no trained parameter",
             expected="a gradient wherever the value depends on the output",
             message="a term of the loss is cut from the model: it is counted, and teaches nothing",
             fix=Fix("remove the detach, no_grad or item on the way from the output into this term"),
