@@ -12,6 +12,7 @@ from gainstage.signal._calls import centred as centred
 from gainstage.signal._calls import coverage as coverage
 from gainstage.signal._formulas import Call as Call
 from gainstage.signal._formulas import measured_ratio as measured_ratio
+from gainstage.signal._functions import has_reentrant_checkpoint as has_reentrant_checkpoint
 from gainstage.signal._functions import op_name as op_name
 from gainstage.signal._functions import tensors_among as tensors_among
 from gainstage.signal._functions import unchecked as unchecked
