@@ -7,21 +7,22 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.check._fold import fold
+from gainstage.check._given import given
 from gainstage.check._registry import NotMeasured, chosen
 from gainstage.check.config import Config
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import FAILED, Finding, NotJudged, Report
-from gainstage.errors import GainstageError
-from gainstage.run import Loss, NotRestored, entry, with_shapes
+from gainstage.errors import ForwardError, GainstageError
+from gainstage.run import Loss, NotRestored, Subject, entry, with_shapes
 
 
 @entry
 def check(
-    model: nn.Module,
-    example: Any,
+    model: nn.Module | Subject,
+    example: Any = None,
     *,
     target: Any = None,
-    loss: Loss | None = None,
+    loss: Loss | str | None = None,
     optimizer: Optimizer | None = None,
     train_step: Callable[[], Tensor | float] | None = None,
     train: bool = False,
@@ -40,12 +41,15 @@ def check(
     its calls besides; as many again at a tenth of the learning rate where its loss rises.
 
     Args:
-        model: any module that runs; it is run in the mode (train or eval) that it is in.
+        model: any module that runs; it is run in the mode (train or eval) that it is in. A `Subject` holds all that
+            follows, which then need not be given.
         example: a tensor (one positional input), a tuple (positional inputs) or a dict (keyword inputs). At least 32
-            different samples let every rule speak.
+            different samples let every rule speak. Arrays of NumPy are turned to tensors, and of a `DataLoader` the
+            first batch is taken, with its target.
         target: what `loss` compares the output with.
-        loss: `loss(output, target)` returns a scalar. Without it the output's own `.loss` (or key `loss`) is used;
-            without either, a surrogate makes gradients flow and rules about the loss stay silent.
+        loss: `loss(output, target)` returns a scalar; or the name of one in `torch.nn.functional`. Without it the
+            output's own `.loss` (or key `loss`) is used; without either, a surrogate makes gradients flow and rules
+            about the loss stay silent.
         optimizer: over the model's parameters; lets the rules about the step (`OPT`) speak. It is left as it was.
         train_step: performs one real step of your own loop on `model`, with `optimizer` if that is given, and returns
             its loss. It is run `steps` times and undone with all that it can reach:
@@ -63,7 +67,7 @@ def check(
 
     Raises:
         ForwardError: the model or the loss raised; the message names the site.
-        GainstageError: an unknown code, or a loss that is no scalar.
+        GainstageError: an unknown code, a loss that is no scalar, or a wrong call, in one sentence.
 
     Example:
         >>> import torch, gainstage as gs
@@ -75,18 +79,30 @@ def check(
     """
     settings = (config or Config()).over(select, ignore)
     rules = [r for r in chosen(settings.select, settings.ignore) if settings.severity_of(r.code) != "off"]
-    model = with_shapes(model, example)
-    evidence = Evidence(
-        model,
-        example,
-        target=target,
-        loss=loss,
-        optimizer=optimizer,
-        train_step=train_step,
-        train=train,
-        steps=steps,
-        seed=seed,
-    )
+    subject = given(model, example, target, loss, optimizer, train_step)
+    model = with_shapes(subject.model, subject.example)
+    if steps < 2:
+        raise GainstageError(
+            f"steps={steps}: the second call of train_step shows what the first has left; give at least 2"
+        )
+    try:
+        evidence = Evidence(
+            model,
+            subject.example,
+            target=subject.target,
+            loss=subject.loss,
+            optimizer=subject.optimizer,
+            train_step=subject.train_step,
+            train=train,
+            steps=steps,
+            seed=seed,
+        )
+    except ForwardError as error:
+        if subject.loss is not None and subject.target is None and "the loss raised" in str(error):
+            raise GainstageError(
+                f"a loss was given and no target: add target=, what the loss compares with ({error})"
+            ) from error
+        raise
     findings: list[Finding] = []
     judged: list[str] = []
     not_judged: list[NotJudged] = []

@@ -38,4 +38,4 @@ def reaching(model: nn.Module, example: Tensor, *, seed: int = 0) -> tuple[Tenso
 
 
 def _outputs(output: Any) -> list[Tensor]:
-    return [y for y in tensors_in(output) if y.is_floating_point()]
+    return [y for y in tensors_in(output) if y.is_floating_point() and y.dim()]

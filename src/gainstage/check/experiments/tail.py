@@ -17,7 +17,7 @@ LARGEST = 2**18  # entries behind the last weights that are searched
 STEPS = 40  # of descent, at a rate that moves a number by 20
 RATE = 0.5
 FALLING = 0.01  # part of the fall of a descent in ten of its last steps, from which on no end is in sight
-SETTLED = 0.05  # part of the fall that a descent may still make in its second half, to count as ended
+SETTLED = 0.01  # part of the fall that a descent may still make in ten of its last steps, to count as ended
 _HARMLESS = frozenset({"mul", "div", "add", "sub", "neg", "rsub"})
 
 
@@ -166,7 +166,7 @@ class _Search:
             return self.asked.value({n: made[n] for n in self.numbers})
 
         losses = list(_settling(leaves, value))
-        if len(losses) < STEPS or losses[STEPS] - losses[-1] > SETTLED * (max(losses) - losses[-1]):
+        if len(losses) < STEPS or losses[-10] - losses[-1] > SETTLED * (max(losses) - losses[-1]):
             raise ValueError("the descent has not ended")
         return lowest(iter(losses))
 
@@ -174,14 +174,13 @@ class _Search:
         """The smallest loss over all outputs, from those of the pass on; minus infinity where no end is in sight."""
         leaves = {n: self.asked.tensors[n].float().clone().requires_grad_() for n in self.numbers}
         losses = [*_settling([*leaves.values()], lambda: self.asked.value({n: y.clone() for n, y in leaves.items()}))]
-        large = losses[: STEPS * 3 // 2]
-        if len(large) > STEPS and large[-10] - large[-1] > FALLING * (large[0] - large[-1]):
+        if len(losses) > STEPS and losses[-10] - losses[-1] > FALLING * (losses[0] - losses[-1]):
             return -inf
         return min(losses, default=inf)
 
 
 def _settling(leaves: list[Tensor], value: Callable[[], Tensor]) -> Iterator[float]:
-    """Down with large steps, at first out of where there is no slope, and on with small ones."""
+    """Down with large and with small steps, at first out of where there is no slope."""
     yield from descend(leaves, value, rate=RATE, steps=STEPS // 2, redrawn=True)
-    yield from descend(leaves, value, rate=RATE, steps=STEPS)
-    yield from descend(leaves, value, rate=RATE / 10, steps=STEPS // 4)
+    yield from descend(leaves, value, rate=RATE / 5, steps=STEPS // 2, redrawn=True)
+    yield from descend(leaves, value, rate=RATE / 5, steps=STEPS)
