@@ -16,7 +16,7 @@ ROUNDED = Quantity(
 )
 
 
-@rule("OPT819", "warning", explains=("OPT805", "OPT808"))
+@rule("OPT819", "warning", explains=("OPT805",))
 def rounded_step(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Lets the optimizer make one step and counts the entries that have a gradient and are bit for bit as before.
