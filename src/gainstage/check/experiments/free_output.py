@@ -160,7 +160,7 @@ def free_outputs(model: nn.Module, output: Any, target: Any, loss: Loss, *, batc
                 continue
             one = y / y.square().mean().sqrt().clamp(min=1e-6)
             noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed)).to(y)
-            tried = [y, y.roll(1, 0), (y + y.roll(2, 0)) / 2, one, one + noise, 3 * noise]
+            tried = [y, y.roll(1, 0), (y + y.roll(2, 0)) / 2, one, one + noise, 3 * noise, (one + noise).sigmoid()]
             gradients = [g for values in tried if (g := asked.gradient(number, values)) is not None]
             level = y.mean(0, keepdim=True).expand_as(y)
             descent = tuple(descended(asked, number, y)) if y.numel() <= DESCENDED and gradients else ()
