@@ -26,7 +26,8 @@ def rounded_step(evidence: Evidence) -> Iterator[Found | Value]:
     that move get a step that is too long, the others none, however many steps are made.
 
     ## Known problems
-    Parameters of float32 are not judged: where they stay, the rate is too low. Rounding at random, and optimizers that carry the remainder along, deliver these steps on average.
+    Parameters of float32 are not judged: where they stay, the rate is too low. Rounding at random, and optimizers that
+    carry the remainder along, deliver these steps on average.
 
     ## Example
     ```python
