@@ -21,10 +21,10 @@ from torch.optim import SGD, Adam
 
 from digits import Stepper, X, Y, accuracy, fit, mean_accuracy, mlp
 from gainstage.check import Evidence
+from gainstage.check.experiments.redraw import redraw
 from gainstage.check.facts.limits import COLLAPSE
 from gainstage.check.facts.penalty import of_optimizer
 from gainstage.check.facts.steps import stepping
-from gainstage.check.probes.redraw import redraw
 from gainstage.check.rules.trainability.control import _score
 from gainstage.check.rules.trainability.seeds import REDRAWS
 from healthy_distribution import numbers

@@ -101,10 +101,16 @@ def test_no_trace_when_the_virtual_step_raises_and_the_report_says_so() -> None:
     assert any("no more" in n.why for n in report.not_judged)
 
 
-def test_the_model_runs_four_times_at_most() -> None:
-    CALLS.clear()  # observed, after a virtual step, in evaluation mode, and there with other samples exchanged
+def test_the_model_runs_five_times_at_most() -> None:
+    CALLS.clear()  # observed, after a virtual step, with gradients, in evaluation mode, and with samples exchanged
     gs.check(Counting(raise_in=0), torch.randn(8, 4))
-    assert len(CALLS) == 4
+    assert len(CALLS) == 5
+
+
+def test_with_a_loss_it_runs_four_times_at_most() -> None:
+    CALLS.clear()  # what gradients end at is read off the observed pass
+    gs.check(Counting(raise_in=0), torch.randn(8, 4), target=torch.randn(8, 4), loss=torch.nn.functional.mse_loss)
+    assert len(CALLS) <= 4
 
 
 @pytest.mark.parametrize("name", ["default_relu_30", "constant_weights", "dropout_mlp", "vae"])

@@ -1,6 +1,7 @@
 """The right cause first, at the severity that it deserves."""
 
 import faulty_data  # noqa: F401
+import faulty_experiments  # noqa: F401
 import faulty_forward  # noqa: F401
 import faulty_init  # noqa: F401
 import faulty_norm  # noqa: F401

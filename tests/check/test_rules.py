@@ -15,8 +15,8 @@ from gainstage.check import RULES, Finding
 
 HEADINGS = ["What it does", "Why is this bad?", "Known problems", "Example", "Use instead", "References"]
 BY_LAW = (
-    *("INI", "FWD201", "FWD202", "FWD203", "FWD204", "FWD205", "FWD207", "FWD208", "FWD209"),
-    *("BWD301", "BWD302", "OUT501"),
+    *("INI", "FWD201", "FWD202", "FWD203", "FWD204", "FWD205", "FWD207", "FWD208", "FWD209", "FWD214"),
+    *("BWD301", "BWD302", "NRM411", "OUT501"),
 )
 
 

@@ -144,7 +144,8 @@ def an_ensemble_of_copies() -> Subject:
 @faulty("INI103", "note")
 def stacked_copies() -> Subject:
     layer = nn.Linear(20, 20)
-    return subject(nn.Sequential(*[copy.deepcopy(layer) for _ in range(4)], nn.Linear(20, 10)))
+    copies = [part for _ in range(4) for part in (copy.deepcopy(layer), nn.Tanh())]
+    return subject(nn.Sequential(*copies, nn.Linear(20, 10)))
 
 
 # --- forward ---------------------------------------------------------------------------------------------------

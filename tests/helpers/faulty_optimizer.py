@@ -80,7 +80,7 @@ def a_frozen_layer_in_the_optimizer() -> Subject:
 # --- direction ---------------------------------------------------------------------------------------------------
 
 
-@faulty("OPT803")
+@faulty("OUT514")
 def a_negative_cross_entropy() -> Subject:
     model = mlp(3)
     x, y = blobs()
@@ -139,7 +139,7 @@ def plain_descent_at_a_millionth() -> Subject:
     return task(model, SGD(model.parameters(), lr=1e-7))
 
 
-@faulty("OPT805")
+@faulty("OPT819")
 def bfloat16_with_tiny_steps() -> Subject:
     model = mlp(3).bfloat16()
     x, y = blobs()
@@ -331,7 +331,7 @@ def adam_in_float16() -> Subject:
     return Subject(model, x.half(), y, F.cross_entropy, Adam(model.parameters(), lr=1e-3))
 
 
-@faulty("OPT812", "note")
+@faulty("OPT812", "warning")
 def swapped_betas() -> Subject:
     model = mlp(3)
     return task(model, Adam(model.parameters(), lr=1e-3, betas=(0.999, 0.9)))

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.check._fold import fold
+from gainstage.check._given import given
 from gainstage.check._registry import NotMeasured, chosen
 from gainstage.check.config import Config
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import FAILED, Finding, NotJudged, Report
-from gainstage.errors import GainstageError
+from gainstage.errors import ForwardError, GainstageError
 from gainstage.run import Loss, NotRestored, Subject, entry, subject_from, with_shapes
 
 
@@ -21,10 +22,11 @@ def check(
     example: Any = None,
     *,
     target: Any = None,
-    loss: Loss | None = None,
+    loss: Loss | str | None = None,
     optimizer: Optimizer | None = None,
     train_step: Callable[[], Tensor | float] | None = None,
     train: bool = False,
+    steps: int = 16,
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     config: Config | None = None,
@@ -35,22 +37,25 @@ def check(
     One forward and one backward pass are observed, with dropout switched off; where a parameter got no gradient,
     virtual steps (two, and up to six while each reaches more parameters) show whether it will get one; up to two plain
     forward passes show what evaluation mode and other samples change. The model is left exactly as it was. That takes
-    one to four plain passes forward and backward, one to two more with an optimizer, and with a `train_step` two of its
-    calls besides.
+    one to four plain passes forward and backward, one to two more with an optimizer, and with a `train_step` sixteen of
+    its calls besides; as many again at a tenth of the learning rate where its loss rises.
 
     Args:
-        model: any module that runs; it is run in the mode (train or eval) that it is in. Or a `Subject`, or a trainer
-            that is about to train (`transformers.Trainer`), which bring their own example, target, loss and optimizer.
+        model: any module that runs; it is run in the mode (train or eval) that it is in. A `Subject`, or a trainer that
+            is about to train (`transformers.Trainer`), holds all that follows, which then need not be given.
         example: a tensor (one positional input), a tuple (positional inputs) or a dict (keyword inputs). At least 32
-            different samples let every rule speak.
+            different samples let every rule speak. Arrays of NumPy are turned to tensors, and of a `DataLoader` the
+            first batch is taken, with its target.
         target: what `loss` compares the output with.
-        loss: `loss(output, target)` returns a scalar. Without it the output's own `.loss` (or key `loss`) is used;
-            without either, a surrogate makes gradients flow and rules about the loss stay silent.
+        loss: `loss(output, target)` returns a scalar; or the name of one in `torch.nn.functional`. Without it the
+            output's own `.loss` (or key `loss`) is used; without either, a surrogate makes gradients flow and rules
+            about the loss stay silent.
         optimizer: over the model's parameters; lets the rules about the step (`OPT`) speak. It is left as it was.
         train_step: performs one real step of your own loop on `model`, with `optimizer` if that is given, and returns
-            its loss. It is run twice (up to 16 times if it makes no step) and undone with all that it can reach:
+            its loss. It is run `steps` times and undone with all that it can reach:
             parameters, optimizers, schedules, scalers, generators. Data that it draws from an iterator is gone.
         train: also run the rules that train the model for a few seconds (`TRN`), and undo it.
+        steps: how often `train_step` is run, at least 2 (up to 16 if it makes no step).
         select: run only the rules whose codes begin with one of these, e.g. `("INI", "FWD201")`.
         ignore: do not run the rules whose codes begin with one of these.
         config: settings of a project, as `check.config.find` reads them; `select` and `ignore` win over them.
@@ -62,7 +67,7 @@ def check(
 
     Raises:
         ForwardError: the model or the loss raised; the message names the site.
-        GainstageError: an unknown code, or a loss that is no scalar.
+        GainstageError: an unknown code, a loss that is no scalar, or a wrong call, in one sentence.
 
     Example:
         >>> import torch, gainstage as gs
@@ -72,17 +77,34 @@ def check(
         >>> [(f.code, f.where) for f in gs.check(model, torch.randn(32, 8)).findings if f.severity == "error"]
         [('INI101', '0.weight')]
     """
-    if not isinstance(model, nn.Module):
-        s = subject_from(model)
-        target, loss = s.target if target is None else target, loss or s.loss
-        optimizer = optimizer or s.optimizer
-        model, example, train_step = s.model, s.example if example is None else example, train_step or s.train_step
+    if not isinstance(model, nn.Module | type) and not isinstance(example, nn.Module):
+        model = subject_from(model)
     settings = (config or Config()).over(select, ignore)
     rules = [r for r in chosen(settings.select, settings.ignore) if settings.severity_of(r.code) != "off"]
-    model = with_shapes(model, example)
-    evidence = Evidence(
-        model, example, target=target, loss=loss, optimizer=optimizer, train_step=train_step, train=train, seed=seed
-    )
+    subject = given(model, example, target, loss, optimizer, train_step)
+    model = with_shapes(subject.model, subject.example)
+    if steps < 2:
+        raise GainstageError(
+            f"steps={steps}: the second call of train_step shows what the first has left; give at least 2"
+        )
+    try:
+        evidence = Evidence(
+            model,
+            subject.example,
+            target=subject.target,
+            loss=subject.loss,
+            optimizer=subject.optimizer,
+            train_step=subject.train_step,
+            train=train,
+            steps=steps,
+            seed=seed,
+        )
+    except ForwardError as error:
+        if subject.loss is not None and subject.target is None and "the loss raised" in str(error):
+            raise GainstageError(
+                f"a loss was given and no target: add target=, what the loss compares with ({error})"
+            ) from error
+        raise
     findings: list[Finding] = []
     judged: list[str] = []
     not_judged: list[NotJudged] = []

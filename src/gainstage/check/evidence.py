@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainstage.check._fact import NotMeasured
+from gainstage.check.experiments import one_pass, virtual_steps
+from gainstage.check.experiments.virtual_step import negligible
 from gainstage.check.facts.cuts import cuts
 from gainstage.check.facts.weights import Weight, weights_of
 from gainstage.check.findings import Fix
-from gainstage.check.probes import one_pass, virtual_steps
-from gainstage.check.probes.virtual_step import negligible
 from gainstage.init import Law
 from gainstage.plan import Assignment, Plan, plan_from
 from gainstage.run import Loss, dense, has_data, named_parameters, numbers, tensors_in, whole
@@ -24,7 +24,7 @@ class Evidence:
     """What is known of a model: the tape of one pass, its structure, gradients, and facts about its weights.
 
     Attributes:
-        model, example, target, loss, optimizer, train_step, train, seed: as given to `check`.
+        model, example, target, loss, optimizer, train_step, train, steps, seed: as given to `check`.
         tape: of one observed pass without dropout.
         gradients: of that pass, by parameter name; a parameter that got none is missing.
         heard: what the loss of that pass was given.
@@ -44,10 +44,11 @@ class Evidence:
         optimizer: Optimizer | None = None,
         train_step: Callable[[], Tensor | float] | None = None,
         train: bool = False,
+        steps: int = 16,
         seed: int = 0,
     ) -> None:
         self.model, self.example, self.target, self.loss, self.seed = model, example, target, loss, seed
-        self.optimizer, self.train_step, self.train = optimizer, train_step, train
+        self.optimizer, self.train_step, self.train, self.steps = optimizer, train_step, train, steps
         self.known: dict[Callable[..., Any], Any] = {}
         self.parameters = dict(named_parameters(model))
         self.trainable = {name: p for name, p in self.parameters.items() if p.requires_grad and p.numel()}

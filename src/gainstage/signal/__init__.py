@@ -3,6 +3,7 @@
 from gainstage.signal import ops as ops
 from gainstage.signal._again import POINTS as POINTS
 from gainstage.signal._again import call_again as call_again
+from gainstage.signal._again import put as put
 from gainstage.signal._attention import Attention as Attention
 from gainstage.signal._attention import attentions as attentions
 from gainstage.signal._attention import weights_behind as weights_behind
@@ -11,6 +12,7 @@ from gainstage.signal._calls import centred as centred
 from gainstage.signal._calls import coverage as coverage
 from gainstage.signal._formulas import Call as Call
 from gainstage.signal._formulas import measured_ratio as measured_ratio
+from gainstage.signal._functions import has_reentrant_checkpoint as has_reentrant_checkpoint
 from gainstage.signal._functions import op_name as op_name
 from gainstage.signal._functions import tensors_among as tensors_among
 from gainstage.signal._functions import unchecked as unchecked

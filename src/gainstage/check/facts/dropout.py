@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.noisy import noisy
 from gainstage.check.facts.modes import in_eval
-from gainstage.check.probes.noisy import noisy
 from gainstage.signal import Ref, Site, ops
 
 _LAYERS = frozenset(name for name in dir(nn) if "Dropout" in name)
@@ -38,6 +38,11 @@ def drops(evidence: Evidence) -> list[Drop]:
     found = []
     for site in evidence.tape.sites:
         op = ops.of(site)
+        if site.op == "scaled_dot_product_attention":
+            rate = ops.argument(site, "dropout_p", 0.0)
+            if isinstance(rate, float | int) and rate > 0:
+                found.append(Drop(site, float(rate), site.shape[-2], True))
+            continue
         if op.kind != "dropout" or not site.inputs:
             continue
         rate = ops.argument(site, "p", 0.5)

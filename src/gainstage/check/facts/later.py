@@ -6,7 +6,7 @@ import torch
 
 from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
-from gainstage.check.probes import later
+from gainstage.check.experiments import later
 from gainstage.run import real
 
 

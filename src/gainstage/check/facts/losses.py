@@ -11,8 +11,8 @@ from torch import Tensor
 
 from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured
+from gainstage.check.experiments.listen import Heard, LossCall
 from gainstage.check.facts.weights import Weight
-from gainstage.check.probes.listen import Heard, LossCall
 from gainstage.signal import Ref, Site, ops
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
-from gainstage.check.probes import rerun
+from gainstage.check.experiments import rerun
 
 
 @fact

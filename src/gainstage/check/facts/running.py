@@ -9,8 +9,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.statistics import Run, statistics
 from gainstage.check.facts.losses import comparisons, only
-from gainstage.check.probes.statistics import Run, statistics
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.run import named_modules
 

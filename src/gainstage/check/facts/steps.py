@@ -1,24 +1,66 @@
 """What the optimizer and the training step do, once a check."""
 
-from math import isfinite
+from functools import partial
+from math import isfinite, nan
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 
 from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured
 from gainstage.check.evidence import Evidence
-from gainstage.check.probes.optimizer_step import OptimizerStep, optimizer_step
-from gainstage.check.probes.own_step import OwnStep, own_step
+from gainstage.check.experiments._quiet import Quiet
+from gainstage.check.experiments.optimizer_step import OptimizerStep, optimizer_step
+from gainstage.check.experiments.own_step import OwnStep, own_step
+from gainstage.run import call, objective
+
+GAINED = {30.0: 0.25, 1000.0: 0.05}  # part of the loss that steps at so many times the rate take away
 
 
 @fact
 def own(evidence: Evidence) -> OwnStep:
-    """What two calls of `train_step` did."""
+    """What some calls of `train_step` did."""
+    return _calls(evidence)
+
+
+@fact
+def slower(evidence: Evidence) -> OwnStep:
+    """The same at a tenth of every learning rate; as many calls again, asked for where something is wrong."""
+    return _calls(evidence, factor=0.1)
+
+
+@fact
+def faster(evidence: Evidence) -> tuple[float, OwnStep]:
+    """The same at thirty times every learning rate, or a thousand times where that brings little: which.
+
+    Raises:
+        NotMeasured: neither brings much.
+    """
+    before = _finite_loss(evidence)
+    for factor, gained in GAINED.items():
+        step = _calls(evidence, factor=factor)
+        if not step.error and step.after < before - gained * abs(before):
+            return factor, step
+    raise NotMeasured("steps at 1,000 times the rate bring nothing either")
+
+
+def _calls(evidence: Evidence, **how: Any) -> OwnStep:
     if evidence.train_step is None:
         raise NotMeasured("no train_step was given")
     evidence.measured()
-    return own_step(evidence.model, evidence.train_step, evidence.optimizer, evidence.seed)
+    given = evidence.model, evidence.train_step, evidence.optimizer, evidence.seed
+    return own_step(*given, calls=evidence.steps, after=partial(_loss_now, evidence), **how)
+
+
+@torch.no_grad()
+def _loss_now(evidence: Evidence) -> float:
+    """The loss on the example, as the observed pass has measured it; NaN where there is none."""
+    if evidence.heard.loss is None:
+        return nan
+    torch.manual_seed(evidence.seed)
+    with Quiet():
+        return float(objective(call(evidence.model, evidence.example), evidence.target, evidence.loss)[0])
 
 
 @fact

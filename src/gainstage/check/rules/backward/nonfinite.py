@@ -14,7 +14,7 @@ NONFINITE = Quantity(
 )
 
 
-@rule("BWD304", "error", explains=("BWD301", "BWD302", "BWD303", "OPT815"))
+@rule("BWD304", "error", explains=("BWD301", "BWD302", "BWD303", "OPT804", "OPT815"))
 def non_finite_gradient(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Where the forward pass is finite but a gradient is not: finds the site at which the backward pass breaks.

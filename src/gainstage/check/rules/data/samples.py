@@ -7,12 +7,12 @@ from torch import Tensor
 from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.first_change import first_change
+from gainstage.check.experiments.others_changed import others_changed
 from gainstage.check.facts.limits import LEAK
 from gainstage.check.facts.modes import in_eval
 from gainstage.check.facts.outputs import SOFTMAX
 from gainstage.check.findings import Fix, Found, Value
-from gainstage.check.probes.first_change import first_change
-from gainstage.check.probes.others_changed import others_changed
 from gainstage.run import tensors_in
 from gainstage.signal import Site, ops, walk
 
@@ -54,7 +54,7 @@ def _pairwise(output: Tensor, batch: int) -> bool:
 @rule(
     "DAT606",
     "error",
-    explains=("FWD201", "OPT815", "OUT501"),
+    explains=("FWD201", "OPT804", "OPT815", "OUT501"),
     no_number="a path leads from an input to the output, or none does",
 )
 def ignored_input(evidence: Evidence) -> Iterator[Found | Value]:
@@ -66,7 +66,8 @@ def ignored_input(evidence: Evidence) -> Iterator[Found | Value]:
     The answer is the same for every sample: nothing about the data can be learned.
 
     ## Known problems
-    Of several inputs a single one that is not read is a note, and integers and masks may go unread. An output that is
+    Of several inputs a single one that is not read is a note, unless two weights read another of the same shape, and
+    integers and masks may go unread. An output that is
     0 because its head starts at 0 is not meant.
 
     ## Example
@@ -110,14 +111,24 @@ def ignored_input(evidence: Evidence) -> Iterator[Found | Value]:
         return
     for site in unread:
         if site.dtype.startswith(("float", "bfloat")) and len(site.shape) > 1:
+            twice = [other.name for other in inputs if other.shape == site.shape and _read_twice(evidence, other)]
+            varies = site.forward is not None and site.forward.variance_between > 0
             yield Found(
-                "note",
+                "warning" if twice and varies else "note",
                 site.name,
-                measured=f"no path leads from this input of shape {list(site.shape)} to an output or the loss",
+                measured=f"no path leads from this input of shape {list(site.shape)} to an output or the loss"
+                + (f"; two weights read {twice[0]}, of the same shape" if twice else ""),
                 expected="inputs that are used",
                 message="this input is not read",
                 fix=Fix("use it, or leave it out"),
             )
+
+
+def _read_twice(evidence: Evidence, site: Site) -> bool:
+    """Whether two different weights read an input, through views at most."""
+    calls = (call for call in evidence.graph.weights.values() if call.data is not None)
+    found = [call for call in calls if call.data is not None and evidence.made_by(call.data.site) == site.index]
+    return len({evidence.graph.parameter_of(call.weight) for call in found}) > 1
 
 
 def _read(evidence: Evidence) -> set[int]:
@@ -131,7 +142,7 @@ def _read(evidence: Evidence) -> set[int]:
     return set(walk([*evidence.graph.outputs, *(site.index for site in sites if site.kind == "loss")], read))
 
 
-@rule("DAT607", "warning", explains=("FWD201", "OPT815", "OUT501"))
+@rule("DAT607", "warning", explains=("FWD201", "OPT804", "OPT815", "OUT501"))
 def sample_leak(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Replaces every second sample in evaluation mode, and measures how the outputs of the others change, over the

@@ -6,12 +6,12 @@ from torch import Tensor
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.listen import listen
 from gainstage.check.facts.inputs import Entrance, entrances
 from gainstage.check.facts.limits import CONSTANT_SAMPLES, LOSS, PLAIN_STEP, SATURATED
 from gainstage.check.facts.losses import comparisons, heard_loss, plain_steps
 from gainstage.check.facts.symptoms import harm
 from gainstage.check.findings import Fix, Found, Severity, Value
-from gainstage.check.probes.listen import listen
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.run import map_tensors
 

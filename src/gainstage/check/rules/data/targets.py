@@ -7,11 +7,11 @@ import torch
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.virtual_step import STEP
 from gainstage.check.facts.limits import CONSTANT_SAMPLES, PLAIN_STEP
 from gainstage.check.facts.losses import Comparison, comparisons, only, plain_step
 from gainstage.check.facts.targets import step_of
 from gainstage.check.findings import Fix, Found, Value
-from gainstage.check.probes.virtual_step import STEP
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.signal import Ref
 
@@ -33,10 +33,15 @@ TARGET_OFFSET = Quantity(
         "Zoo: highest 10 (ages).",
     ),
 )
+TARGET_SMALL = Quantity(
+    "loss at the start over that of answering the mean of the targets, where these are below 0.01 in size",
+    warning=Limit(1e3, "Digits (targets of standard deviation s, R^2): 0.97 at 3 (s = 0.1), 0.19 at 220 (s = 0.01)."),
+)
+TARGET_SMALL_SIZE = Limit(1e-2, "Targets below this are in a unit that is far too large for them.")
 TARGET_OFFSET_STEPS = Limit(100.0, "Steps, as above, that must be exceeded as well: a small offset is soon learned.")
 
 
-@rule("DAT603", "warning", explains=("BWD302", "FWD204", "OPT815", "OUT501"))
+@rule("DAT603", "warning", explains=("BWD302", "FWD204", "OPT804", "OPT815", "OUT501"))
 def target_scale(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     For a regression, estimates how far the targets are from the outputs in steps of training: the loss over what one
@@ -75,6 +80,21 @@ def target_scale(evidence: Evidence) -> Iterator[Found | Value]:
     measured, guess = comparison.measured, comparison.guess
     pull = sum(float(g.to_dense().abs().sum(dtype=torch.float64)) for g in evidence.gradients.values())
     zero = comparison.call.again(torch.zeros_like(comparison.call.prediction))
+    size_of = float(comparison.target.square().mean().sqrt())
+    small = TARGET_SMALL(measured / guess if guess > 0 else 0.0, comparison.site.name)
+    if size_of < TARGET_SMALL_SIZE and small.number > TARGET_SMALL.warning:
+        yield Found(
+            "warning",
+            comparison.site.name,
+            measured=f"targets of RMS {size_of:.2g} against outputs of RMS "
+            f"{float(comparison.prediction.square().mean().sqrt()):.2g}: the loss is {small.number:.1g} times that of "
+            "answering their mean",
+            expected="targets of standard deviation 1 around 0",
+            message="the network's own start is far larger than all that it is to learn",
+            fix=Fix("train on (y - y.mean()) / y.std() and scale predictions back"),
+            value=small,
+        )
+        return
     if not measured > 0 or not pull > 0 or measured > 4 * zero:
         return
     plain = evidence.optimizer is None or isinstance(evidence.optimizer, torch.optim.SGD)
@@ -113,7 +133,7 @@ def target_scale(evidence: Evidence) -> Iterator[Found | Value]:
 @rule(
     "DAT604",
     "warning",
-    explains=("FWD201", "OPT815"),
+    explains=("FWD201", "OPT804", "OPT815"),
     no_number="the targets of a batch are one number, or they are not",
 )
 def constant_target(evidence: Evidence) -> Iterator[Found | Value]:

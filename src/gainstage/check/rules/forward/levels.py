@@ -164,7 +164,7 @@ EXPLOSION = Quantity(
 )
 
 
-@rule("FWD203", "warning", explains=("FWD205", "FWD208", "OPT815", "OUT501"))
+@rule("FWD203", "warning", explains=("FWD205", "FWD208", "OPT804", "OPT815", "OUT501"))
 def exploding_signal(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Compares the RMS of the output head with that of the input (or with 1, if that is larger).

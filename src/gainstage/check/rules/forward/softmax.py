@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.attention import sharpness
 from gainstage.check.findings import Found, Value
-from gainstage.check.probes.attention import sharpness
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.signal import Attention, Site, ops
 

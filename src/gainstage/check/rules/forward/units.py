@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.dead_units import dead_units as counted
 from gainstage.check.facts.limits import DEAD_SAMPLES, SATURATED
 from gainstage.check.findings import Found, Severity, Value
-from gainstage.check.probes.dead_units import dead_units as counted
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.signal import Site, ops, weights_behind
 

@@ -1,6 +1,7 @@
 """The rule about the forget gates of LSTMs."""
 
 from collections.abc import Iterator
+from math import exp
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
@@ -11,6 +12,10 @@ from gainstage.check.quantity import Limit, Quantity
 FORGET_BIAS = Quantity(
     "mean bias of an LSTM's forget gates, in size",
     note=Limit(0.5, "Half of the recommended 1; torch's default is the sum of two uniform numbers around 0."),
+)
+SHUT = Quantity(
+    "mean bias of an LSTM's forget gates, below zero",
+    warning=Limit(3.0, "The gate keeps 0.05 of the state, so that after three steps 1e-4 of it is left."),
 )
 FORGET_STEPS = Limit(
     30,
@@ -28,7 +33,8 @@ def forget_bias(evidence: Evidence) -> Iterator[Found | Value]:
     At 1 it keeps 0.73 of it.
 
     ## Known problems
-    A note: many LSTMs learn to remember from 0, only later. Short sequences are not judged.
+    A note: many LSTMs learn to remember from 0, only later. Short sequences are not judged, but where gates are shut:
+    a bias below −3 is a warning.
 
     ## Example
     ```python
@@ -66,6 +72,19 @@ def forget_bias(evidence: Evidence) -> Iterator[Found | Value]:
         raise NotMeasured("no trainable nn.LSTM with biases")
     for gate in gates:
         value = FORGET_BIAS(abs(gate.bias), gate.path or "the model")
+        if gate.steps > 2 and -gate.bias > SHUT.warning:
+            yield Found(
+                "warning",
+                gate.path or "the model",
+                measured=f"the forget gates' bias is {gate.bias:.2g} on average: each step keeps "
+                f"{1 / (1 + exp(-gate.bias)):.1g} of the cell's state",
+                expected="about 1",
+                message=f"the cell forgets at once, over {gate.steps} steps nothing is carried on",
+                fix=evidence.fix("start the forget gates at 1: gs.initialize(model, example)", gate.names),
+                value=SHUT(-gate.bias),
+            )
+            continue
+        yield SHUT(-gate.bias, gate.path or "the model")
         if gate.steps < FORGET_STEPS:
             continue
         if value.number >= FORGET_BIAS.note:

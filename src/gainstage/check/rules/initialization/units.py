@@ -133,6 +133,8 @@ def constant_weight(evidence: Evidence) -> Iterator[Found | Value]:
             evidence, weight
         ):
             continue
+        if weight.zero and evidence.settled.get(weight.name) is None and evidence.gradients:
+            continue  # the path to it is cut, which is another matter
         stays = not bool(evidence.settled.get(weight.name, torch.zeros(1)).to_dense().any())
         if weight.zero and stays:
             blocks = any(evidence.cut(site) for site in weight.sites)

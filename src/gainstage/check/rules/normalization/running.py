@@ -1,16 +1,16 @@
 """Rules about the stored statistics of batch normalizations: momentum, age, and what they do in evaluation."""
 
 from collections.abc import Iterator
-from math import inf
+from math import inf, prod
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.statistics import Stored
 from gainstage.check.facts.running import GAP, batches_seen, broken, gap, in_training, layers, untouched
 from gainstage.check.facts.symptoms import severity
 from gainstage.check.findings import Found, Severity, Value
-from gainstage.check.probes.statistics import Stored
 from gainstage.check.quantity import Limit, Quantity
 
 STALE_RATIO = Quantity(
@@ -99,9 +99,18 @@ def _ratio(stored: Stored) -> Value:
 
 def _severity(evidence: Evidence, never: bool) -> Severity:
     """A warning where evaluation is worse; in a model that is trained as it is now, that of what it does to it."""
-    if _harmful(evidence):
+    if _harmful(evidence) or (never and frozen_without(evidence)):
         return "warning"
     return severity(evidence, "FWD201", "FWD202", "FWD203", "BWD301", "OUT501") if never else "note"
+
+
+def frozen_without(evidence: Evidence) -> bool:
+    """Whether a layer in evaluation mode has a scale and shift that were trained, and statistics that never were."""
+    for layer in layers(evidence.model).values():
+        trained = layer.affine and not bool((layer.weight == 1).all()) and bool(layer.bias.any())
+        if trained and not layer.training and untouched(layer):
+            return True
+    return False
 
 
 def _far(shift: float, ratio: float) -> bool:
@@ -114,7 +123,17 @@ MOMENTUM = Quantity(
 )
 
 
-@rule("NRM405", "note", explains=("NRM404",))
+NOISE = Quantity(
+    "values behind each running statistic: of a channel and batch, over the weight of the batch",
+    warning=Limit(8.0, "A variance of 8 values is off by half of itself. Zoo: lowest 32."),
+)
+SLOW = Quantity(
+    "weight of the last batch in running statistics that are still as they began",
+    warning=Limit(2e-4, "5,000 batches until they are those of the data. The smallest published is 3e-4 (Inception)."),
+)
+
+
+@rule("NRM405", "note", explains=("NRM404", "NRM406"))
 def momentum(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Finds batch normalizations whose momentum is near 1, or 0.
@@ -126,7 +145,8 @@ def momentum(evidence: Evidence) -> Iterator[Found | Value]:
 
     ## Known problems
     Several published ports carry the number (EfficientNet and MobileNet in transformers): with large batches it does
-    little, so this is a note unless a trained model is worse in evaluation mode.
+    little, so this is a note unless a trained model is worse in evaluation mode, or a batch holds fewer than eight
+    values of a channel. Below 2e-4 it is a warning for a new model: evaluation uses what the statistics began with.
 
     ## Example
     ```python
@@ -144,11 +164,37 @@ def momentum(evidence: Evidence) -> Iterator[Found | Value]:
     evidence.measured()
     found = _layers(evidence)
     odd = {path: m.momentum for path, m in found.items() if m.momentum is not None and _odd(m)}
+    slow = {p: m.momentum for p, m in found.items() if m.momentum and m.momentum < SLOW.warning and m.training}
+    if slow:
+        first, value = next(iter(slow.items()))
+        yield Found(
+            "warning" if untouched(found[first]) else "note",
+            first,
+            measured=f"momentum {value:g} in {len(slow)} of {len(found)} layers",
+            expected="the weight of the new batch: 0.1",
+            message=f"the running statistics need about {1 / value:,.0f} batches to leave what they began with, and "
+            "evaluation uses them",
+            fix=evidence.fix("momentum=0.1", []),
+            value=SLOW(value),
+        )
+        return
     if not odd:
         yield from (MOMENTUM(m.momentum, path) for path, m in found.items() if m.momentum is not None)
         return
     first, value = next(iter(odd.items()))
     samples = evidence.tape.batch or 1
+    values = NOISE(min(_values(evidence, path) / odd[path] for path in odd if odd[path]) if value else inf, first)
+    if values.number < NOISE.warning and found[first].training:
+        yield Found(
+            "warning",
+            first,
+            measured=f"momentum {value:g}, and {values.number:.0f} values of each channel in a batch",
+            expected="the weight of the new batch: 0.1, or 0.01 for Keras's 0.99",
+            message="the running statistics are those of the last batch, whose variance is off by half of itself",
+            fix=evidence.fix(f"momentum={round(1 - value, 6):g}", []),
+            value=values,
+        )
+        return
     yield Found(
         "warning" if _harmful(evidence) else "note",
         first,
@@ -161,6 +207,12 @@ def momentum(evidence: Evidence) -> Iterator[Found | Value]:
         fix=evidence.fix(f"momentum={round(1 - value, 6):g}" if 0 < value < 1 else "momentum=0.1", []),
         value=MOMENTUM(value) if value else None,
     )
+
+
+def _values(evidence: Evidence, path: str) -> float:
+    """Values of a channel that the smallest batch of a layer holds."""
+    shapes = [s.shape for s in evidence.tape.sites if s.path == path and s.op == "batch_norm" and len(s.shape) > 1]
+    return min((prod(shape) / shape[1] for shape in shapes), default=inf)
 
 
 def _odd(layer: _BatchNorm) -> bool:

@@ -73,6 +73,7 @@ def norm_after_dropout(evidence: Evidence) -> Iterator[Found | Value]:
 SHARE = Quantity(
     "variance that a normalization reads over its epsilon",
     note=Limit(1.0, "Below it epsilon is the larger one: it divides by a constant."),
+    warning=Limit(1e-3, "Its output has 3 % of the standard deviation that it should. Zoo: lowest 0.6."),
 )
 
 
@@ -87,7 +88,7 @@ def large_epsilon(evidence: Evidence) -> Iterator[Found | Value]:
 
     ## Known problems
     A signal that is 0 everywhere, as behind a weight that starts at zero, is not reported. A note, unless the signal
-    vanishes or explodes further on.
+    vanishes or explodes further on, or hardly anything of it is left.
 
     ## Example
     ```python
@@ -114,7 +115,13 @@ def large_epsilon(evidence: Evidence) -> Iterator[Found | Value]:
     site, eps, variance = min(idle, key=lambda row: row[2] / row[1])
     felt = harm(evidence, "FWD201", "FWD202", "FWD203", "BWD301")
     yield Found(
-        "note" if felt is None or 2 * len(idle) < len(judged) else felt.severity,
+        "note"
+        if 2 * len(idle) < len(judged)
+        else felt.severity
+        if felt is not None
+        else "warning"
+        if variance / eps < SHARE.warning and evidence.cut(site.index)
+        else "note",
         site.name,
         measured=f"epsilon {eps:g}, variance of its input {variance:.2g}"
         + (f"; so in {len(idle)} of {len(judged)} normalizations" if len(idle) > 1 else ""),

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.others_changed import others_changed
 from gainstage.check.facts.limits import LEAK
 from gainstage.check.facts.modes import in_eval
 from gainstage.check.facts.norms import Norm, norms, over_samples, unit_axis
 from gainstage.check.findings import Found, Value
-from gainstage.check.probes.others_changed import others_changed
 from gainstage.check.quantity import Limit, Quantity
 
 FEW_VALUES = Quantity(

@@ -8,10 +8,20 @@ from torch import Tensor
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.optimizer_step import OptimizerStep
 from gainstage.check.facts.limits import RATIO_HIGH
-from gainstage.check.facts.steps import lasting, optimizers, scheduled, stepping, virtual
+from gainstage.check.facts.steps import (
+    completed,
+    faster,
+    lasting,
+    optimizers,
+    own,
+    scheduled,
+    slower,
+    stepping,
+    virtual,
+)
 from gainstage.check.findings import Found, Severity, Value
-from gainstage.check.probes.optimizer_step import OptimizerStep
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.signal import ops
 
@@ -28,6 +38,11 @@ RATE_FURTHER = Limit(
     16,
     "Further steps on one batch, of which the better half counts: oscillations of momentum 0.9 last about 10.",
 )
+RATE_CALM = Limit(
+    0.1,
+    "Fall of the loss at a tenth of the rate, which shows that the rate is what makes it rise: 0.3 to 0.9 on digits "
+    "and springs where it was; below 0 where batch normalization of few samples, or an adversary, raised it.",
+)
 RATE_HIGH_PEAK = Limit(
     10.0,
     "Rise of the highest loss. Digits: 0.68 and less where it is 10 or more; below, 0.95 at 1 and 0.59 at 5 (Adam "
@@ -41,11 +56,13 @@ RATE_HIGH_GAIN = Limit(
 )
 
 
-@rule("OPT804", "error", explains=("OPT806", "TRN901", "TRN902"))
+@rule("OPT804", "error", explains=("OPT806", "OPT815", "TRN901", "TRN902"))
 def rate_too_high(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Lets the optimizer make one step on the example and reads the loss. Where it rises, or the weights move by a
-    large part of themselves, sixteen more steps on the same batch show whether it comes down again.
+    large part of themselves, sixteen more steps on the same batch show whether it comes down again. With a
+    `train_step`, its own steps are judged: where the loss on the example is higher after them, they are made again at
+    a tenth of the rate.
 
     ## Why is this bad?
     A step that overshoots makes the loss larger although the gradient promised a smaller one. If the same batch is
@@ -75,6 +92,9 @@ def rate_too_high(evidence: Evidence) -> Iterator[Found | Value]:
     if step.slope >= 0:
         return
     ratios = [move.ratio for name, move in step.moves.items() if evidence.trainable[name].dim() > 1 and move.weight]
+    if (risen := _risen(evidence)) is not None:
+        yield risen
+        return
     if step.losses[0] <= step.before and not (ratios and median(ratios) > RATIO_HIGH.note):
         return
     found = stepping(evidence, further=int(RATE_FURTHER), patience=1 + RATE_HIGH_PEAK)
@@ -103,6 +123,32 @@ def rate_too_high(evidence: Evidence) -> Iterator[Found | Value]:
     )
 
 
+def _risen(evidence: Evidence) -> Found | None:
+    """Real steps after which the example's loss is higher, where the same steps at a tenth of the rate lower it."""
+    if evidence.train_step is None or own(evidence).error:
+        return None
+    before, after = evidence.loss_measured(), completed(evidence).after
+    if after <= before or (after != after and not completed(evidence).broken):
+        return None
+    try:
+        calm = slower(evidence)
+    except NotMeasured:
+        return None
+    if calm.error or not (before - calm.after) / abs(before) > RATE_CALM:
+        return None
+    losses = [loss for loss in completed(evidence).losses if isfinite(loss)]
+    return Found(
+        "error",
+        _rates(evidence),
+        measured=f"{len(completed(evidence).calls)} calls of train_step take the loss on the example from {before:.4g} "
+        f"to {after:.4g}, {max(losses, default=inf):.3g} at its highest; at a tenth of the rate to {calm.after:.4g}",
+        expected="a loss that falls",
+        message="the steps are too long: with momentum they grow over the first calls",
+        fix=evidence.fix("divide the learning rate by 10, or warm up to it", []),
+        value=RISE((after - before) / abs(before) if isfinite(after) else inf),
+    )
+
+
 STEP = Quantity(
     "share of the loss that one step takes away to first order, momentum counted",
     note=Limit(1e-5, "10 % in 10,000 steps."),
@@ -112,9 +158,12 @@ STEP = Quantity(
         "SGD at 0.01 and momentum 0.9.",
     ),
 )
-ROUNDED = Quantity(
-    "share of the entries with a gradient that a step leaves bit for bit, in the median parameter",
-    warning=Limit(0.99, "The step is below the rounding of most entries."),
+GAIN = Quantity(
+    "share of the example's loss that the calls of train_step take away",
+    warning=Limit(
+        0.005,
+        "Must besides be 0.25 at 30 times the rate, or 0.05 at 1,000 times. Fault suite: lowest healthy 0.03 (LoRA).",
+    ),
 )
 RATE_LOW_FACTOR = Limit(1e3, "How many times as long a step is tried; the usual rates span 1e-5 to 1.")
 RATE_LOW_GAIN = Limit(
@@ -128,7 +177,8 @@ RATE_LOW_GAIN = Limit(
 def rate_too_low(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Where one step of the optimizer hardly changes the loss: makes the same step 10, 100 and 1,000 times as long, and
-    looks whether the loss goes on falling.
+    looks whether the loss goes on falling. With a `train_step` whose calls bring nothing, makes these again at 30 and
+    1,000 times the rate.
 
     ## Why is this bad?
     If a step a thousand times as long is better still, training needs a thousand times as many steps as it could. In
@@ -155,22 +205,11 @@ def rate_too_low(evidence: Evidence) -> Iterator[Found | Value]:
     step = virtual(evidence)
     if any(scheduled(optimizer) for optimizer in optimizers(evidence)):
         raise NotMeasured("a schedule holds the learning rate below its base at present")
-    lost = median(move.lost for move in step.moves.values()) if step.moves else 0.0
-    if lost < ROUNDED.warning:
-        yield ROUNDED(lost)
-    else:
-        yield Found(
-            "error" if all(not move.update for move in step.moves.values()) else "warning",
-            _rates(evidence),
-            measured=f"after one step {lost:.1%} of the entries are bit for bit as before, in the median parameter",
-            expected="entries that change where there is a gradient",
-            message=f"the step is less than the precision of {_precision(evidence)} can hold, and is rounded away",
-            fix=evidence.fix("raise the learning rate, or keep the parameters in float32", []),
-            value=ROUNDED(lost),
-        )
-        return
     if _learned(evidence):
         raise NotMeasured("the model has learned these targets already")
+    if (idle := _idle(evidence)) is not None:
+        yield idle
+        return
     size = abs(step.before)
     if step.slope >= 0 or size == 0:
         return
@@ -197,6 +236,34 @@ def rate_too_low(evidence: Evidence) -> Iterator[Found | Value]:
     )
 
 
+def _idle(evidence: Evidence) -> Found | None:
+    """Real steps that bring nothing, where the same steps at a far higher rate bring much."""
+    if evidence.train_step is None or own(evidence).error:
+        return None
+    before, step = evidence.loss_measured(), completed(evidence)
+    rates = [rate for call in step.calls for rate in call.rates]
+    gain = (before - step.after) / abs(before)
+    if not abs(gain) < GAIN.warning or not rates or max(rates) > rates[0] or step.skipped:
+        return None
+    try:
+        factor, quick = faster(evidence)
+    except NotMeasured:
+        return None
+    if max(quick.losses, default=inf) > 2 * max(step.losses):
+        return None
+    return Found(
+        "warning",
+        _rates(evidence),
+        measured=f"{len(step.calls)} calls of train_step take {gain:.2%} off the loss on the example, {before:.4g}; at "
+        f"{factor:g} times the learning rate they take off {(before - quick.after) / before:.0%}",
+        expected=f"more than {GAIN.warning:.0%}, or no more at a higher rate",
+        message="the learning rate is far below what this training allows: about "
+        f"{len(step.calls) / max(gain, 1e-9):,.0f} steps at this pace for all of the loss",
+        fix=evidence.fix(f"multiply the learning rate by about {factor / 3:.0f}", []),
+        value=GAIN(gain),
+    )
+
+
 def _best_multiple(step: OptimizerStep) -> float | None:
     """Where on the way of the step a parabola through its slope and its end is lowest."""
     bend = 2 * (step.losses[0] - step.before - step.slope)
@@ -219,7 +286,3 @@ def _learned(evidence: Evidence) -> bool:
     if isinstance(target, Tensor) and target.is_floating_point() and target.numel() > 1:
         return 0 <= loss < 0.1 * float(target.float().var())
     return False
-
-
-def _precision(evidence: Evidence) -> str:
-    return str(next(iter(evidence.trainable.values())).dtype).removeprefix("torch.")

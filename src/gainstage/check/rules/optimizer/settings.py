@@ -78,7 +78,7 @@ FAR_BELOW = Quantity(
 )
 
 
-@rule("OPT811", "note", explains=("OPT805", "OPT815"))
+@rule("OPT811", "note", explains=("OPT805", "OPT804", "OPT815"))
 def epsilon(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Compares the `eps` of Adam and its relatives with the gradients that it is added to, $\sqrt{v} + \epsilon$, and
@@ -181,7 +181,8 @@ def unusual_momentum(evidence: Evidence) -> Iterator[Found | Value]:
     single batches, one near 1 reacts after thousands of steps; swapped betas do both.
 
     ## Known problems
-    A setting, not a measurement, hence a note.
+    A setting, not a measurement, hence a note; a warning where the first beta squared exceeds the second, from where on
+    Adam need not converge.
 
     ## Example
     ```python
@@ -204,7 +205,7 @@ def unusual_momentum(evidence: Evidence) -> Iterator[Found | Value]:
         raise NotMeasured("the optimizer has no momentum")
     for said in dict.fromkeys(text for group in judged for text in _unusual(group)):
         yield Found(
-            "note",
+            "warning" if any(_unstable(group) for group in judged) and said.startswith("betas") else "note",
             "optimizer",
             measured=said,
             expected=f"momentum and the first beta up to {BETA_HIGH:g}, the second from {SQUARES_LOW:g} to "
@@ -212,6 +213,12 @@ def unusual_momentum(evidence: Evidence) -> Iterator[Found | Value]:
             message="averages over the last 1 / (1 - beta) steps",
             fix=evidence.fix("momentum=0.9, betas=(0.9, 0.999) are the usual start", []),
         )
+
+
+def _unstable(group: dict[str, Any]) -> bool:
+    """Whether Adam's first average is longer than what its second allows: steps go along gradients that are gone."""
+    betas = group.get("betas")
+    return isinstance(betas, tuple | list) and len(betas) == 2 and float(betas[0]) ** 2 > float(betas[1])
 
 
 def _unusual(group: dict[str, Any]) -> list[str]:

@@ -5,11 +5,12 @@ from math import isfinite
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.own_step import OwnStep
 from gainstage.check.facts.steps import completed, held, own, scheduled, virtual
 from gainstage.check.findings import Found, Value
-from gainstage.check.probes.own_step import OwnStep
 from gainstage.check.quantity import Limit, Quantity
 
+STILL_ZERO = Limit(16, "Steps in a row at a rate of 0: a warm-up that starts at 0 leaves it with its first step.")
 HELD = Quantity(
     "share of the parameters that still hold the gradient of the step before",
     error=Limit(0.0, "One is enough to go along old gradients."),
@@ -77,7 +78,7 @@ def kept_gradients(evidence: Evidence) -> Iterator[Found | Value]:
             return
 
 
-@rule("OPT808", "error", explains=("OPT805", "OPT813"), no_number="the parameters change, or they do not")
+@rule("OPT808", "error", explains=("OPT805", "OPT813", "OPT819"), no_number="the parameters change, or they do not")
 def no_step(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Runs `train_step` and looks whether it completes and whether any parameter of the model has changed; if not, says
@@ -87,8 +88,8 @@ def no_step(evidence: Evidence) -> Iterator[Found | Value]:
     The loop runs, the loss is printed, and nothing is learned.
 
     ## Known problems
-    A loop that makes no step in 16 calls is taken for one that makes none. A learning rate that a schedule starts at 0
-    and a step that a gradient scaler skips are not reported.
+    A loop that makes no step in 16 calls is taken for one that makes none. A learning rate that a schedule starts
+    at 0, if it leaves that within 16 steps, and a step that a gradient scaler skips are not reported.
 
     ## Example
     ```python
@@ -132,7 +133,10 @@ def no_step(evidence: Evidence) -> Iterator[Found | Value]:
         return
     if step.moved or not evidence.trainable or (step.skipped and step.optimizers):
         return
-    if step.optimizers and all(float(g["lr"]) == 0 and scheduled(o) for o in step.optimizers for g in o.param_groups):
+    still = step.optimizers and all(
+        float(g["lr"]) == 0 and scheduled(o) for o in step.optimizers for g in o.param_groups
+    )
+    if still and sum(bool(call.rates) for call in step.calls) < STILL_ZERO:
         raise NotMeasured("the learning rate is 0 at present, by a schedule")
     members = held(evidence) if step.optimizers else set[int]()
     missing, fix = _missing_link(step, any(id(p) in members for p in evidence.trainable.values()))
@@ -177,7 +181,7 @@ def _remedy(error: str) -> str:
     return "repair the exception"
 
 
-@rule("OPT815", "error", explains=("OPT804", "OPT813"), no_number="numbers are finite, or they are not")
+@rule("OPT815", "error", no_number="numbers are finite, or they are not")
 def non_finite_step(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks for NaN and infinity in what `train_step` returns, and in the parameters after a step.

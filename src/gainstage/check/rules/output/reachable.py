@@ -22,7 +22,7 @@ MISSED = Quantity(
 )
 
 
-@rule("OUT505", "error", explains=("DAT603", "OPT808"))
+@rule("OUT505", "error", explains=("DAT603", "OPT808", "OUT518"))
 def unreachable_targets(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Finds the values that the output can take at all (0 to 1 behind a sigmoid, 0 and more behind a ReLU, ...) by
@@ -131,7 +131,7 @@ def _rectified(comparison: Comparison, name: str, op: str) -> Iterator[Found | V
     measured = dead > 0 and len(rows) >= DEAD_SAMPLES
     zeros = float((rows <= 0).double().mean())
     yield Found(
-        "error" if measured and dead == rows.shape[1] else "warning" if measured else "note",
+        "error" if measured and dead == rows.shape[1] else "warning",
         name,
         measured=f"{zeros:.0%} of the logits are 0 and get no gradient"
         + (f"; {dead} of {rows.shape[1]} classes for every sample" if dead else ""),
@@ -146,7 +146,10 @@ def _span(low: float, high: float) -> str:
 
 
 @rule(
-    "OUT506", "error", explains=("OPT808", "OPT815", "OUT501"), no_number="targets are probabilities, or they are not"
+    "OUT506",
+    "error",
+    explains=("OPT808", "OPT804", "OPT815", "OUT501", "OUT514"),
+    no_number="targets are probabilities, or they are not",
 )
 def targets_no_probabilities(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does

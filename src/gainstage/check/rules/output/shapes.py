@@ -15,7 +15,7 @@ from gainstage.check.quantity import Limit, Quantity
 _REARRANGED = frozenset({"reshape", "view", "flatten", "contiguous", "clone", "float", "to", "detach", "unflatten"})
 
 
-@rule("OUT507", "error", explains=("OUT505",), no_number="two shapes go together, or they do not")
+@rule("OUT507", "error", explains=("OUT505", "OUT515", "OUT518"), no_number="two shapes go together, or they do not")
 def broadcast_target(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Compares the shapes of prediction and target where the loss would broadcast them: `[N, 1]` against `[N]` gives

@@ -9,7 +9,12 @@ from gainstage.check.facts.outputs import SOFTMAX, at_output, softmax_axis
 from gainstage.check.findings import Fix, Found
 
 
-@rule("OUT502", "error", explains=("OUT509", "OUT511"), no_number="a softmax has one unit, or it has more")
+@rule(
+    "OUT502",
+    "error",
+    explains=("OUT509", "OUT511", "OUT516", "OUT518"),
+    no_number="a softmax has one unit, or it has more",
+)
 def softmax_over_one(evidence: Evidence) -> Iterator[Found]:
     r"""## What it does
     Looks for a softmax at the output, or inside a cross-entropy, that chooses among one class.
@@ -77,7 +82,7 @@ def _found(where: str, measured: str) -> Found:
 @rule(
     "OUT509",
     "error",
-    explains=("DAT606", "DAT607", "OUT503", "OUT504", "OUT510"),
+    explains=("DAT606", "DAT607", "OUT503", "OUT504", "OUT510", "OUT518"),
     no_number="a softmax runs over the samples, or it does not",
 )
 def softmax_over_samples(evidence: Evidence) -> Iterator[Found]:

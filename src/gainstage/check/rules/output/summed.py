@@ -12,7 +12,7 @@ from gainstage.check.quantity import Limit, Quantity
 TERMS = Quantity("terms that the loss adds up", note=Limit(1.0, "A mean does not grow with their number."))
 
 
-@rule("OUT508", "note", explains=("OPT808", "OPT815"))
+@rule("OUT508", "note", explains=("OPT808", "OPT804", "OPT815"))
 def summed_loss(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Finds losses with `reduction="sum"`. Where the optimizer is plain SGD it measures the first step, learning rate

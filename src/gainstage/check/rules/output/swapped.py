@@ -8,7 +8,7 @@ from gainstage.check.facts.losses import comparisons, swapped_comparisons
 from gainstage.check.findings import Fix, Found
 
 
-@rule("OUT513", "error", explains=("FWD206",), no_number="the target comes first, or it does not")
+@rule("OUT513", "error", explains=("FWD206", "OUT514", "OUT517"), no_number="the target comes first, or it does not")
 def swapped_arguments(evidence: Evidence) -> Iterator[Found]:
     """## What it does
     Looks for a binary cross-entropy whose first argument is the target and whose second the model's output.

@@ -130,7 +130,12 @@ def _softmax_behind(evidence: Evidence, site: Site) -> Site | None:
     return first if first.op == "softmax" and first.index not in evidence.graph.constant else None
 
 
-@rule("OUT504", "error", explains=("FWD206",), no_number="numbers are logarithms of probabilities, or they are not")
+@rule(
+    "OUT504",
+    "error",
+    explains=("FWD206", "OUT514", "OUT518"),
+    no_number="numbers are logarithms of probabilities, or they are not",
+)
 def no_log_probabilities(evidence: Evidence) -> Iterator[Found]:
     r"""## What it does
     Looks whether the numbers that `nll_loss` and `kl_div` are given are logarithms of probabilities: whether their

@@ -8,10 +8,10 @@ from torch.optim import Adam
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments._quiet import Quiet
+from gainstage.check.experiments.training import rows_of, train
 from gainstage.check.facts.steps import asked
 from gainstage.check.findings import Found, Value
-from gainstage.check.probes._quiet import Quiet
-from gainstage.check.probes.training import rows_of, train
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.run import call, tensors_in
 

@@ -12,9 +12,9 @@ from torch.optim import Adam, Optimizer
 from gainstage.check._fact import fact
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.training import rows_of, train
 from gainstage.check.facts.steps import asked, optimizers
 from gainstage.check.findings import Found, Value
-from gainstage.check.probes.training import rows_of, train
 from gainstage.check.quantity import Limit, Quantity
 from gainstage.signal import ops
 

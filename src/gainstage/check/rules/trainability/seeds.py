@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.redraw import independent, redraw
 from gainstage.check.facts.limits import COLLAPSE
 from gainstage.check.findings import Found, Value
-from gainstage.check.probes.redraw import independent, redraw
 from gainstage.check.quantity import Limit, Quantity
 
 _PASS_LIMIT = 5e7  # numbers that a pass may make: the draws cost a pass forward each

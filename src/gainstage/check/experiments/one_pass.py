@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from gainstage.check.probes._quiet import Quiet
-from gainstage.check.probes.listen import Ear, Heard
+from gainstage.check.experiments._quiet import Quiet
+from gainstage.check.experiments.leaves import leaves_behind
+from gainstage.check.experiments.listen import Ear, Heard
 from gainstage.errors import ForwardError
-from gainstage.run import Loss
+from gainstage.run import Loss, map_tensors
 from gainstage.signal import Pass, observe
 
 
@@ -33,4 +34,7 @@ def _observed(model: nn.Module, example: Any, target: Any, loss: Loss | None, se
         followed = None if loss is None else ear.during(loss)
         observed = observe(model, example, target=target, loss=followed, backward=backward, seed=seed)
     value = None if observed.tape.surrogate else observed.tape.loss
-    return observed, Heard(value, tuple(ear.calls) if value is not None else ())
+    if loss is None or value is None:
+        return observed, Heard(value, tuple(ear.calls) if value is not None else ())
+    leaves, output = tuple(leaves_behind(ear.output)), map_tensors(ear.output, Tensor.detach)
+    return observed, Heard(value, tuple(ear.calls), output, leaves)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gainstage.check.probes._quiet import Quiet
-from gainstage.check.probes.optimizer_step import make_step
+from gainstage.check.experiments._quiet import Quiet
+from gainstage.check.experiments.optimizer_step import make_step
 from gainstage.run import Loss, call, foreign, map_tensors, objective, undisturbed
 from gainstage.signal import sample_axis
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gainstage.check.probes._plain import floats, plain
+from gainstage.check.experiments._plain import floats, plain
 from gainstage.run import call
 
 

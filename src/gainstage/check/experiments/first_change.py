@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.check.probes._quiet import Quiet
-from gainstage.check.probes.others_changed import exchanged
+from gainstage.check.experiments._quiet import Quiet
+from gainstage.check.experiments.others_changed import exchanged
 from gainstage.run import undisturbed
 from gainstage.signal import Site, observe, sample_axis
 

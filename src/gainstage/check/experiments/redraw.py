@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.check.probes._plain import floats, plain
+from gainstage.check.experiments._plain import floats, plain
 from gainstage.run import call, sharded_like, whole
 from gainstage.signal import measure
 

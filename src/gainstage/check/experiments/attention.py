@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gainstage.check.probes._plain import plain
+from gainstage.check.experiments._plain import plain
 from gainstage.run import call
 from gainstage.signal import unchecked
 

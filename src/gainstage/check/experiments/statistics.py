@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gainstage.check.probes._plain import plain
+from gainstage.check.experiments._plain import plain
 from gainstage.run import Loss, call, named_modules, objective
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.check.probes.rerun import rerun
+from gainstage.check.experiments.rerun import rerun
 from gainstage.run import map_tensors
 from gainstage.signal import sample_axis
 

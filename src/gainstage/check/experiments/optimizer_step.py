@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gainstage.check.probes._quiet import Quiet
+from gainstage.check.experiments._quiet import Quiet
 from gainstage.run import (
     Loss,
     call,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gainstage.check.probes._plain import plain
+from gainstage.check.experiments._plain import plain
 from gainstage.run import Loss, call, objective, tensors_in
 from gainstage.signal import op_name, ops, tensors_among
 
@@ -58,10 +58,14 @@ class Heard:
     Attributes:
         loss: its value; None where there is no loss but the surrogate.
         calls: the comparisons in the order in which they ran.
+        output: what the loss was called with, without gradients; None where it was not called.
+        leaves: what the gradient of the outputs ends at; None without a loss.
     """
 
     loss: float | None
     calls: tuple[LossCall, ...]
+    output: Any = field(default=None, repr=False)
+    leaves: tuple[Tensor, ...] | None = field(default=None, repr=False)
 
 
 def listen(model: nn.Module, example: Any, *, target: Any, loss: Loss | None, seed: int = 0) -> Heard:
@@ -100,12 +104,14 @@ class Ear(TorchFunctionMode):
         self.in_loss = False
         self.derived: dict[int, Tensor] = {}  # what is computed from the model's outputs, kept so that ids stay unique
         self.differences: dict[int, LossCall] = {}
+        self.output: Any = None
 
     def during(self, loss: Loss) -> Loss:
         """The same loss; while it runs, what it computes of the model's outputs is followed."""
 
         def followed(output: Any, target: Any) -> Tensor:
             self.in_loss = True
+            self.output = output
             self.derived = {id(tensor): tensor for tensor in tensors_in(output)}
             try:
                 return loss(output, target)

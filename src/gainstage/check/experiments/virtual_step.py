@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.check.probes._plain import floats
-from gainstage.check.probes._quiet import Quiet
+from gainstage.check.experiments._plain import floats
+from gainstage.check.experiments._quiet import Quiet
 from gainstage.run import Loss, call, named_parameters, numbers, objective, real, sharded_like, undisturbed, whole
 from gainstage.run import gradients as gradients_of
+from gainstage.signal import has_reentrant_checkpoint
 
 STEP = 1e-3  # what sign descent, and Adam in its first step, moves every entry by at the usual learning rate
 MOST = 2  # two zero weights in a row (Fixup: last weight of a branch, output head) need two steps
@@ -88,7 +89,8 @@ def _gradients(
     torch.manual_seed(seed)
     output = call(model, example)
     total, _ = objective(output, target, loss)
-    return {name: numbers(whole(g)) for name, g in gradients_of(model, total).items()}, output
+    replays = has_reentrant_checkpoint(total)  # whose gradients arrive in no other way than in `.grad`
+    return {name: numbers(whole(g)) for name, g in gradients_of(model, total, accumulate=replays).items()}, output
 
 
 def _direction(gradient: Tensor) -> Tensor:

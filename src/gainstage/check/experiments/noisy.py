@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gainstage.check.probes._plain import floats, plain
-from gainstage.check.probes._quiet import _OFF
+from gainstage.check.experiments._plain import floats, plain
+from gainstage.check.experiments._quiet import _OFF
 from gainstage.run import call
 
 
@@ -22,6 +23,10 @@ class _Watch(TorchFunctionMode):
         if func in _OFF:
             x, rate = (args[0] if args else kwargs["input"]), args[1] if len(args) > 1 else kwargs.get("p", 0.5)
             if result is not x or kwargs.get("inplace"):
+                self.rates.add(float(rate))
+        if func is F.scaled_dot_product_attention:
+            rate = args[4] if len(args) > 4 else (kwargs or {}).get("dropout_p", 0.0)
+            if rate:
                 self.rates.add(float(rate))
         return result
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gainstage.check.probes._quiet import Quiet
+from gainstage.check.experiments._quiet import Quiet
 from gainstage.signal import Site, observe
 
 

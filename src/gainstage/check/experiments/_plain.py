@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.check.probes._quiet import Quiet
+from gainstage.check.experiments._quiet import Quiet
 from gainstage.run import tensors_in, undisturbed
 
 
