@@ -61,7 +61,7 @@ def plan(
     _known(scheme)
     shaped = with_shapes(model, example)
     tape = record(shaped, example, backward=False)
-    return decide(shaped, example, tape, scheme, keep=keep, replaced=replace)
+    return decide(shaped, example, tape, scheme, keep=keep, replaced=replace, own=True)
 
 
 def plan_from(model: nn.Module, example: Any, tape: Tape, scheme: str | Law = "auto") -> Plan:
@@ -80,6 +80,7 @@ def initialize(
     scheme: str | Law = "auto",
     calibrate: bool = False,
     proof: bool = True,
+    race: int = 0,
     keep: Iterable[str] = (),
     replace: Iterable[str] = (),
 ) -> Plan:
@@ -126,7 +127,9 @@ def initialize(
     proved = proof and scheme == "auto" and real and shaped is model
     found = record(shaped, example, backward=proved, **given if proved else {})
     before = start_of(model, example, found, seed=seed) if proved else None
-    made = decide(shaped, example, found, scheme, keep=keep, replaced=replace, **given)
+    made = decide(
+        shaped, example, found, scheme, keep=keep, replaced=replace, own=not calibrate, race_steps=race, **given
+    )
     with all_or_nothing(model) as undo:
         give_shapes(model, example)
         if calibrate or before is not None:
