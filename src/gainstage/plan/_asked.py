@@ -22,7 +22,7 @@ def drawn_by_class(model: nn.Module) -> dict[str, Look]:
     alike: dict[object, dict[str, Look]] = {}
     with undisturbed(model), torch.no_grad():  # a class may write to what its copy shares with the module
         for path, module in named_modules(model):
-            own = {n: p for n, p in module._parameters.items() if p is not None and has_data(p)}
+            own = {n: p for n, p in module._parameters.items() if p is not None and (p.is_meta or has_data(p))}
             reset = next((n for n in ("reset_parameters", "_reset_parameters") if hasattr(module, n)), "")
             if not own or not reset:
                 continue
@@ -63,7 +63,7 @@ def _of(draws: tuple[Tensor, ...], defaults: tuple[float, ...]) -> Look:
     """What one draw looks like, with the moments of all."""
     first = look(draws[0])
     many = look(torch.cat([draw.flatten() for draw in draws])) if len(draws) > 1 else first
-    if many.kurtosis < FLAT:  # of a uniform draw the largest entry says more than the second moment
+    if many.std > 0 and many.kurtosis < FLAT:  # of a uniform draw the largest entry says more than the second moment
         many = replace(many, std=many.largest / sqrt(3))
     if draws[0].numel() < _FEW:
         return replace(many, defaults=defaults)

@@ -16,6 +16,7 @@ from gainstage.signal import Graph, Tape, record
 
 _SIGMAS = 4.0  # sampling errors of a mean square
 _APART = 0.02  # of what varies between samples under theory: what a design must hand on
+_APART_SMALL = 1e-4  # the same of defaults on small inputs, which their biases hide at first
 _LARGE = 4.0  # times theory's level at the output, and 1
 _SMALL = 0.2  # of theory's levels, as root mean squares: a design that is smaller was made for wider networks
 _LATE = 8.0  # times the found level behind a weight that reads the inputs
@@ -101,7 +102,7 @@ def rather_theory(model: nn.Module, example: Any, own: Plan, theory: Plan, scale
         return True, "the found laws give NaN or infinite numbers"
     if max(found.levels.values(), default=1.0) > _HIGH:
         return True, f"the found laws give a level of {max(found.levels.values()):.2g}"
-    if found.apart < _APART * planned.apart:
+    if found.apart < (_APART if scales else _APART_SMALL) * planned.apart:
         return (
             True,
             f"samples vary by {found.apart:.2g} of the output with the found laws, by {planned.apart:.2g} with its own",

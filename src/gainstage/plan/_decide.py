@@ -19,7 +19,7 @@ from gainstage.plan._context import Context
 from gainstage.plan._look import ALIKE
 from gainstage.plan._plan import AUTO, Plan
 from gainstage.plan._proof import Proof
-from gainstage.plan._purposeful import DRAWN, found_in, trained
+from gainstage.plan._purposeful import DRAWN, found_in, laws_of_classes, trained
 from gainstage.plan._race import race
 from gainstage.plan._schemes import classical
 from gainstage.run import Loss, has_data, named_parameters, undisturbed
@@ -81,7 +81,9 @@ def decide(
         wrong = min(unknown)
         raise GainstageError(f"keep= and replace= take names of parameters of the model; it has no {wrong!r}")
     if scheme not in AUTO or not all(has_data(p) for p in parameters.values()):
-        return propose(model, Graph(tape), scheme, asked)
+        made = propose(model, Graph(tape), scheme, asked)
+        names = [name for name, a in made.items() if a.law is not None and name not in anew]
+        return own_plan(made, made, laws_of_classes(model, names), {}) if scheme == "own" else made
     blind = Graph(_blind(tape))
     made = _tried(model, example, propose(model, blind, scheme, asked), asked)
     if scheme == "theory":
@@ -94,18 +96,15 @@ def decide(
         found = found.without(drawn_by(model, made, chosen))
     sound = carries(tape) or scheme == "own"
     decided = _decided(model, example, made, found.decisions, target, loss) if sound else {}
-    far = {
-        name: why
-        for name, why in decided.items()
-        if _against_theory(found.decisions[name], made[name], parameters[name])
-    }
-    around = _around(model, example, blind, made, asked, far) if far else made
     if scheme == "auto" and not own:
-        return around
+        far = {n: why for n, why in decided.items() if _against_theory(found.decisions[n], made[n], parameters[n])}
+        return _around(model, example, blind, made, asked, far) if far else made
+    scales = {n for n in decided if found.decisions[n].startswith(DRAWN) and made[n].fans is not None}
+    structure = {name: why for name, why in decided.items() if name not in scales}
+    around = _around(model, example, blind, made, asked, structure) if structure else made
+    if structure and scales:
+        scales -= drawn_by(model, around, sorted(scales))
     authored = own_plan(made, around, found, decided)
-    scales = [name for name in decided if found.decisions[name].startswith(DRAWN) and made[name].fans is not None]
-    if far and scales:
-        scales = sorted(set(scales) - drawn_by(model, around, scales))
     new, why = rather_theory(model, example, authored, around, scales) if scheme == "auto" else (False, "asked for")
     plans = {"by theory": around, "as found": authored}
     taken = "by theory" if new else "as found"

@@ -15,6 +15,8 @@ from gainstage.run import dense, named_parameters, real
 
 _SLACK = 0.02  # of a standard deviation: what cutting off the tails and rounding change
 _FEW = 8  # entries; fewer could be a draw of any law
+_ODDS, _LIKELY = 20.0, 5.0  # 2e-9 that a default is called a decision; 0.7 % that its law is not recognized
+_NEAR = 0.05  # of a standard deviation: which default it is
 _SOME = 48  # entries, by which a uniform draw is known from its fourth moment
 _ROWS, _MOST_ROWS = 16, 512  # that are compared
 _UNEVEN = 5.0  # times the variance by sampling: of 16 rows below 1e-9 by chance (chi squared)
@@ -79,12 +81,25 @@ def found_in(model: nn.Module, names: Iterable[str]) -> Found:
             found.decisions[name] = f"{DRAWN} {seen.std:.2g}, no default of this shape"
         elif _orthogonal(values):
             found.laws[name] = init.orthogonal(float(f"{seen.std * sqrt(max(values.flatten(1).shape)):.2g}"))
-        elif not (name in found.laws and drawn and _is(seen, drawn.std, shape)):
-            found.laws[name] = _law(seen.std, seen.kurtosis, defaults_of(shape))
+        elif not (name in found.laws and drawn and _is(seen, drawn.std, shape, _LIKELY, measured=True)):
+            found.laws.pop(name, None)
+            if any(abs(seen.std / std - 1) < _NEAR for std in defaults_of(shape)):
+                found.laws[name] = _law(seen.std, seen.kurtosis, defaults_of(shape))
     spread = sorted(factor for name, factor in factors.items() if parameters[name].dim() > 1)
     if len(spread) > 1 and spread[-1] < 1.1 * spread[0]:  # a scale of the whole
         return Found({name: what for name, what in found.decisions.items() if name not in factors}, found.laws)
     return Found(found.decisions, {name: law for name, law in found.laws.items() if name not in found.decisions})
+
+
+def laws_of_classes(model: nn.Module, names: Iterable[str]) -> Found:
+    """What the classes of a model without values would draw: constants, and laws around 0."""
+    found = Found()
+    for name, drawn in drawn_by_class(model).items():
+        if not drawn.what:
+            found.laws[name] = _law(drawn.std, drawn.kurtosis, drawn.defaults)
+        elif drawn.std == 0:
+            found.laws[name] = init.constant(drawn.largest)
+    return Found(laws={name: found.laws[name] for name in names if name in found.laws})
 
 
 def trained(model: nn.Module, names: Iterable[str]) -> bool:
@@ -128,23 +143,25 @@ def _error(kurtosis: float, entries: int) -> float:
     return SIGMAS * sqrt(max(kurtosis - 1, 0.5) / (4 * min(entries, MANY))) + _SLACK
 
 
-def _is(seen: Look, std: float, shape: tuple[int, ...]) -> bool:
-    r"""Whether a draw may have this standard deviation, which may have been measured as well.
+def _is(seen: Look, std: float, shape: tuple[int, ...], odds: float = _ODDS, *, measured: bool = False) -> bool:
+    r"""Whether a draw may have this standard deviation, which was known or `measured` as well.
 
-    Of a uniform draw the largest of $n$ entries says more: below $(1 - 20/n)$ times the bound by chance once in 1e9.
+    Of a uniform draw the largest of $n$ entries says more: below $1 - a/n$ of the bound with odds of $e^{-a}$.
     """
     entries = prod(shape)
     off = min(abs(seen.std / std - 1), abs(std / seen.std - 1)) if std > 0 and seen.std > 0 else 1.0
-    if off > sqrt(2) * _error(seen.kurtosis, entries):
+    if off > (sqrt(2) if measured else 1.0) * _error(seen.kurtosis, entries):
         return False
     reach = seen.largest / (sqrt(3) * std)
-    return seen.kurtosis > FLAT or entries < _SOME or 1 - _SLACK - 20 / entries <= reach <= 1 + _SLACK
+    return seen.kurtosis > FLAT or entries < _SOME or 1 - _SLACK - odds / entries <= reach <= 1 + _SLACK
 
 
 def _factor(seen: Look, drawn: Look | None, shape: tuple[int, ...]) -> float:
     """The factor that a draw is off by from what its class draws, or from 1/sqrt(fan in); 1 where it is a default."""
     own = _near(drawn.std, drawn.defaults) if drawn and drawn.std > 0 else 0.0
-    if (own and _is(seen, own, shape)) or any(_is(seen, std, shape) for std in defaults_of(shape)):
+    if (own and drawn and _is(seen, own, shape, measured=own not in drawn.defaults)) or any(
+        _is(seen, std, shape) for std in defaults_of(shape)
+    ):
         return 1.0
     return seen.std / (own or (prod(shape[1:]) or 1) ** -0.5)
 
@@ -152,7 +169,7 @@ def _factor(seen: Look, drawn: Look | None, shape: tuple[int, ...]) -> float:
 def _near(std: float, defaults: Iterable[float]) -> float:
     """The default that a measured standard deviation stands for."""
     near = min(defaults, key=lambda known: abs(std / known - 1), default=std)
-    return near if abs(std / near - 1) < 0.05 else std
+    return near if abs(std / near - 1) < _NEAR else std
 
 
 def _law(std: float, kurtosis: float, defaults: Iterable[float]) -> Law:

@@ -12,8 +12,13 @@ from gainstage.plan._plan import Plan
 from gainstage.run import Loss, call, gradients, named_parameters, objective, undisturbed
 
 RATES = (1e-3, 3e-3, 1e-2)  # of Adam
+_BETAS = (0.9, 0.999)
 _CLEARLY = 0.2  # of what the first candidate gained: by so much another has to be better
 _LAST = 5  # steps whose mean loss counts
+
+
+class NoLoss(GainstageError):
+    """There is nothing that a race could be about."""
 
 
 def race(
@@ -52,16 +57,25 @@ def _trained(
         quiet.before_write(*model.parameters())
         try:
             plan.apply(model)
-            optimizer = torch.optim.Adam(parameters.values(), lr=rate)
-            for _ in range(steps):
-                value, _surrogate = objective(call(model, example), target, loss)
-                losses.append(float(value))
+            ends = list(parameters.values())
+            first, second = ([torch.zeros_like(p) for p in ends] for _ in range(2))
+            for step in range(1, steps + 1):
+                value, surrogate = objective(call(model, example), target, loss)
+                if surrogate:
+                    raise NoLoss("race= needs a loss: give target= and loss=, or a model that returns its loss")
+                losses.append(float(value.detach()))
                 if not isfinite(losses[-1]):
                     return [inf]
                 found = gradients(model, value)
-                for name, parameter in parameters.items():
-                    parameter.grad = found.get(name)
-                optimizer.step()
+                with torch.no_grad():
+                    for (name, p), m, v in zip(parameters.items(), first, second, strict=True):
+                        if (g := found.get(name)) is not None:
+                            m.lerp_(g, 1 - _BETAS[0])
+                            v.lerp_(g * g, 1 - _BETAS[1])
+                            root = (v / (1 - _BETAS[1] ** step)).sqrt_().add_(1e-8)
+                            p.sub_(rate / (1 - _BETAS[0] ** step) * m / root)
+        except NoLoss:
+            raise
         except (GainstageError, RuntimeError):
             return [inf]
     return losses
