@@ -88,7 +88,7 @@ class Assignment:
         for number, factor in (("std", 1.0), ("b", 3**-0.5)):
             value = getattr(concrete, number, None)
             if isinstance(value, float) and value > 0:
-                return value * factor
+                return float(value * factor)
         gain = getattr(self.law, "gain", 1.0)
         fan_in = self.fans.fan_in if self.fans else prod(shape[1:])
         return float(gain if isinstance(gain, float) else 1.0) / max(fan_in, 1.0) ** 0.5

@@ -38,7 +38,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
     factors: dict[str, float] = {}
     levels: dict[str, list[float]] = {}  # behind every use, with the factor
     sites = {graph.sites[index].name: call for index, call in graph.weights.items()}
-    lowered = _behind_averages(graph) | _behind_inputs(graph) if beyond > 1 else frozenset()
+    lowered = _behind_averages(graph) | behind_inputs(graph) if beyond > 1 else frozenset()
     tables = {graph.parameter_of(call.weight) for call in sites.values() if call.family == "embedding"}
 
     def target_of(name: str) -> float | None:
@@ -107,10 +107,12 @@ def _behind_averages(graph: Graph) -> frozenset[str | None]:
     return frozenset(graph.parameter_of(c.weight) for c in calls if c.data and c.data.site in averages)
 
 
-def _behind_inputs(graph: Graph) -> frozenset[str | None]:
+def behind_inputs(graph: Graph) -> frozenset[str | None]:
     """The weights that read an input of the model as it is."""
-    read = (call for call in graph.weights.values() if call.data)
-    return frozenset(graph.parameter_of(c.weight) for c in read if graph.sites[graph.source(c.data)].kind == "input")
+    calls = graph.weights.values()
+    return frozenset(
+        graph.parameter_of(c.weight) for c in calls if c.data and graph.sites[graph.source(c.data)].kind == "input"
+    )
 
 
 def _in_a_row(graph: Graph, name: str) -> bool:

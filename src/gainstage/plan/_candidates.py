@@ -34,7 +34,7 @@ class Evidence:
         apart: share of an output's mean square that varies between samples, the largest.
         outputs: largest root mean square of an output.
         gradients: smallest over largest root mean square of a weight's gradient.
-        finite: nothing was NaN or infinite.
+        finite: no output was NaN or infinite; inside, a mask may be.
     """
 
     levels: dict[str, float]
@@ -81,15 +81,18 @@ def drawn_by(model: nn.Module, plan: Plan, names: list[str]) -> set[str]:
     return {n for n in parameters if before[n] > 0 < after[n] and abs(log(before[n] / after[n])) <= error[n]}
 
 
-def rather_theory(model: nn.Module, example: Any, own: Plan, theory: Plan, scales: Collection[str]) -> tuple[bool, str]:
+def rather_theory(
+    model: nn.Module, example: Any, own: Plan, theory: Plan, scales: Collection[str], reading: Collection[str | None]
+) -> tuple[bool, str]:
     """Whether theory is rather to be believed than the start that was found, and why.
 
     Of two starts that both train, theory's was the better one in families that start as their classes draw
     (benchmarks/starts.py). The author's was where an author chose scales that no class draws, `scales`: evening them
-    out undoes the design. And it was where inputs are so small (sparse rows of sum 1) that theory multiplies what
-    reads them: against weights that are large for what they read, updates are small, and the layer learns late.
+    out undoes the design. And it was where inputs are so small (sparse rows of sum 1) that theory multiplies the
+    weights that read them, `reading`: against weights that are large for what they read, updates are small, and the
+    layer learns late.
     """
-    reads_input = [name for name, a in theory.items() if a.kind == "input weight" and own[name].law and a.law]
+    reads_input = [name for name, a in theory.items() if name in reading and own[name].law and a.law]
     late = max((theory[n].std(theory.shapes[n]) / own[n].std(own.shapes[n]) for n in reads_input), default=1.0)
     if not scales and not late > _LATE:
         return True, "no weight has a scale that its author chose"
@@ -146,5 +149,5 @@ def evidence_of(tape: Tape) -> Evidence:
         apart=max(apart, default=1.0),
         outputs=max((m.rms for m in outputs), default=0.0),
         gradients=min(gradients) / max(gradients) if gradients and max(gradients) > 0 else 0.0,
-        finite=not any(site.forward and site.forward.nonfinite for site in tape.sites),
+        finite=not any(m.nonfinite for m in outputs),
     )

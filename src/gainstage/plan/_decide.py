@@ -13,7 +13,7 @@ from gainstage.init import CannotFill, Law, zeros
 from gainstage.init.fillable import check_fillable
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._auto import auto
-from gainstage.plan._calibrate import calibrated
+from gainstage.plan._calibrate import behind_inputs, calibrated
 from gainstage.plan._candidates import drawn_by, own_plan, rather_theory
 from gainstage.plan._context import Context
 from gainstage.plan._look import ALIKE
@@ -105,7 +105,10 @@ def decide(
     if structure and scales:
         scales -= drawn_by(model, around, sorted(scales))
     authored = own_plan(made, around, found, decided)
-    new, why = rather_theory(model, example, authored, around, scales) if scheme == "auto" else (False, "asked for")
+    reading = behind_inputs(blind)
+    new, why = False, "it was asked for"
+    if scheme == "auto":
+        new, why = rather_theory(model, example, authored, around, scales, reading)
     plans = {"by theory": around, "as found": authored}
     taken = "by theory" if new else "as found"
     if race_steps and scheme == "auto":

@@ -37,7 +37,8 @@ class Found:
 
     def without(self, names: Collection[str]) -> "Found":
         """The same, of all others."""
-        return Found(*({n: v for n, v in part.items() if n not in names} for part in (self.decisions, self.laws)))
+        decisions = {name: what for name, what in self.decisions.items() if name not in names}
+        return Found(decisions, {name: law for name, law in self.laws.items() if name not in names})
 
 
 def found_in(model: nn.Module, names: Iterable[str]) -> Found:

@@ -48,16 +48,18 @@ def _rows(plan: Assignments, every: bool) -> Iterator[tuple[str, str, str, str]]
     grouped = {name for _, names in first.values() for name in names}
     for name, a in plan.items():
         if name in first:
-            (pattern, role, _), names = first[name]
-            ends = [law_text(plan, n) for n in (names[0], names[-1])]
-            yield (
-                pattern,
-                role,
-                ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1].split(', ')[-1]}",
-                str(len(names)),
-            )
+            (_, role, _), names = first[name]
+            least, most = law_text(plan, names[0]), law_text(plan, names[-1])
+            law = least if least == most else f"{least} to {most.split(', ')[-1]}"
+            yield _common(names), role, law, str(len(names))
         elif name not in grouped:
             yield name, a.role, law_text(plan, name), ""
+
+
+def _common(names: list[str]) -> str:
+    """Names that differ in their numbers alone, with a star for each number that differs."""
+    parts = zip(*(re.split(r"(\d+)", name) for name in names), strict=True)
+    return "".join(part[0] if len(set(part)) == 1 else "*" for part in parts)
 
 
 def law_text(plan: Assignments, name: str) -> str:
