@@ -1,7 +1,7 @@
 """What a plan says of one parameter."""
 
 from dataclasses import dataclass
-from math import prod
+from math import prod, sqrt
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -91,4 +91,4 @@ class Assignment:
                 return float(value * factor)
         gain = getattr(self.law, "gain", 1.0)
         fan_in = self.fans.fan_in if self.fans else prod(shape[1:])
-        return float(gain if isinstance(gain, float) else 1.0) / max(fan_in, 1.0) ** 0.5
+        return (gain if isinstance(gain, float) else 1.0) / sqrt(max(fan_in, 1.0))
