@@ -106,7 +106,7 @@ class Gat(nn.Module):
         return x
 
 
-@family("GAT, 2 layers")
+@family("GAT, 2 layers", tuned=True)
 def gat() -> Task:
     return _on_nodes(Gat())
 

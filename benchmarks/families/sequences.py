@@ -209,7 +209,7 @@ class Lora(nn.Module):
         return self.base(x) + 2 * (x @ self.a.T @ self.b.T)
 
 
-@family("LoRA on a frozen MLP", rates=(3e-3, 1e-2, 3e-2, 1e-1))
+@family("LoRA on a frozen MLP", tuned=True, rates=(3e-3, 1e-2, 3e-2, 1e-1))
 def lora() -> Task:
     net = nn.Sequential(Lora(64, 64), nn.ReLU(), Lora(64, 64), nn.ReLU(), Lora(64, 10))
     return classify_digits(net)

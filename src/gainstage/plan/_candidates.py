@@ -87,8 +87,8 @@ def rather_theory(
     """Whether theory is rather to be believed than the start that was found, and why.
 
     Of two starts that both train, theory's was the better one in families that start as their classes draw
-    (benchmarks/starts.py). The author's was where an author chose scales that no class draws, `scales`: evening them
-    out undoes the design. And it was where inputs are so small (sparse rows of sum 1) that theory multiplies the
+    (benchmarks/starts.py). The author's was where an author chose scales that no class draws, or 0, `scales`: evening
+    them out undoes the design, and large signals in front of a last layer that is 0 make its first steps large. And it was where inputs are so small (sparse rows of sum 1) that theory multiplies the
     weights that read them, `reading`: against weights that are large for what they read, updates are small, and the
     layer learns late.
     """

@@ -99,8 +99,9 @@ def decide(
     if scheme == "auto" and not own:
         far = {n: why for n, why in decided.items() if _against_theory(found.decisions[n], made[n], parameters[n])}
         return _around(model, example, blind, made, asked, far) if far else made
-    scales = {n for n in decided if found.decisions[n].startswith(DRAWN) and made[n].fans is not None}
-    structure = {name: why for name, why in decided.items() if name not in scales}
+    drawn = {n for n in decided if found.decisions[n].startswith(DRAWN) and made[n].fans is not None}
+    structure = {name: why for name, why in decided.items() if name not in drawn}
+    scales = drawn | {n for n in structure if found.decisions[n] == "zeros" and made[n].fans is not None}
     around = _around(model, example, blind, made, asked, structure) if structure else made
     if structure and scales:
         scales -= drawn_by(model, around, sorted(scales))
