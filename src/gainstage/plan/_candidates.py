@@ -88,9 +88,9 @@ def rather_theory(
 
     Of two starts that both train, theory's was the better one in families that start as their classes draw
     (benchmarks/starts.py). The author's was where an author chose scales that no class draws, or 0, `scales`: evening
-    them out undoes the design, and large signals in front of a last layer that is 0 make its first steps large. And it was where inputs are so small (sparse rows of sum 1) that theory multiplies the
-    weights that read them, `reading`: against weights that are large for what they read, updates are small, and the
-    layer learns late.
+    them out undoes the design, and large signals in front of a last layer that is 0 make its first steps large. And it
+    was where inputs are so small (sparse rows of sum 1) that theory multiplies the weights that read them, `reading`:
+    against weights that are large for what they read, updates are small, and the layer learns late.
     """
     reads_input = [name for name, a in theory.items() if name in reading and own[name].law and a.law]
     late = max((theory[n].std(theory.shapes[n]) / own[n].std(own.shapes[n]) for n in reads_input), default=1.0)
