@@ -81,6 +81,14 @@ def test_init_without_an_output_prints_the_plan_and_how_to_get_more(run, room: P
     assert {p for p in room.iterdir() if p.name != "__pycache__"} == {p for p in before if p.name != "__pycache__"}
 
 
+def test_init_as_json_is_the_plan_and_nothing_else(run, room: Path) -> None:
+    result = run("init", "nets.py:with_example", "--output-format", "json", "--emit", "start.py")
+    assert result.exit_code == 0, result.output
+    subject = load("nets.py:with_example", [], seed=0)
+    assert gs.Plan.from_json(result.stdout) == gs.plan(subject.model, subject.example)
+    assert (room / "start.py").exists()
+
+
 def test_init_writes_the_weights_that_initialize_gives(run, room: Path) -> None:
     result = run("init", "nets.py:with_example", "-o", "w.safetensors", "--seed", "3")
     assert result.exit_code == 0, result.output

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import gainstage as gs
-from gainstage.plan._purposeful import decisions, trained
+from gainstage.plan._purposeful import found_in, trained
 
 
 def names(model: nn.Module) -> list[str]:
@@ -35,7 +35,7 @@ def test_what_a_class_draws_is_no_decision(build: Callable[[], nn.Module], seed:
     """False alarms: six sampling errors in each of about 40 tensors, below 1e-7 in all."""
     torch.manual_seed(seed)
     model = build()
-    assert decisions(model, names(model)) == {}
+    assert found_in(model, names(model)).decisions == {}
 
 
 SCHEMES: dict[str, Callable[[Tensor], object]] = {
@@ -53,7 +53,7 @@ def test_nor_is_what_a_library_draws(scheme: Callable[[Tensor], object]) -> None
     torch.manual_seed(0)
     model = nn.Linear(96, 96)
     scheme(model.weight.data)
-    assert decisions(model, ["weight"]) == {}
+    assert found_in(model, ["weight"]).decisions == {}
 
 
 CHOSEN: dict[str, tuple[Callable[[Tensor], object], str]] = {
@@ -75,7 +75,7 @@ def test_what_nobody_draws_is_a_decision(write: Callable[[Tensor], object], said
     model = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64))
     with torch.no_grad():
         write(model[1].weight)
-    found = decisions(model, names(model))
+    found = found_in(model, names(model)).decisions
     assert found.keys() == {"1.weight"}
     assert found["1.weight"].startswith(said)
 
@@ -91,7 +91,7 @@ def test_one_factor_on_everything_is_no_decision(factor: float) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(factor)
-    assert decisions(model, names(model)) == {}
+    assert found_in(model, names(model)).decisions == {}
     assert gs.plan(model, x) == before
 
 

@@ -38,3 +38,14 @@ def test_a_chain_ends_where_a_second_weight_reads_it() -> None:
     assert plan["layers.9.weight"].law == init.mirrored(rows=False)
     for head in ("left", "right"):
         assert "mirrored" not in str(plan[f"{head}.weight"].law)
+
+
+def test_what_blocks_repeat_is_one_row_with_its_count() -> None:
+    blocks = [nn.Sequential(nn.LayerNorm(16), nn.Linear(16, 16), nn.GELU()) for _ in range(5)]
+    plan = gs.plan(nn.Sequential(*blocks, nn.Linear(16, 3)), torch.randn(8, 16))
+    rows = plan.table(None).splitlines()
+    (row,) = (r for r in rows if r.startswith("*.1.weight ") and "gelu" in r)
+    assert row.split()[-1] == "5"
+    assert any(r.startswith("5.weight") and "output head" in r for r in rows)
+    every = plan.table(None, every=True).splitlines()
+    assert sum(r.startswith(f"{i}.1.weight") for r in every for i in range(5)) == 5

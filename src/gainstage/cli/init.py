@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from gainstage.cli._files import write_text, write_weights
-from gainstage.cli._options import with_target
+from gainstage.cli._options import output_format, with_target
 from gainstage.cli._reasons import reasons
 from gainstage.cli._target import load
-from gainstage.cli._terminal import output_is_ours, say, width
+from gainstage.cli._terminal import note, output_is_ours, say, width
 
 
 @click.command()
@@ -16,6 +16,7 @@ from gainstage.cli._terminal import output_is_ours, say, width
 @click.option("--scheme", default="auto", show_default=True, metavar="NAME", help="auto, or a classical scheme.")
 @click.option("--calibrate", is_flag=True, help="Rescale each weight to the signal that reaches it, in one pass.")
 @click.option("--plan", "show", is_flag=True, help="Print the plan: role, law and reason of every parameter.")
+@output_format("text", "json")
 @click.option("--emit", type=click.Path(path_type=Path), metavar="FILE.py", help="Write the plan as plain PyTorch.")
 @click.option("--json", "data", type=click.Path(path_type=Path), metavar="FILE.json", help="Write the plan as data.")
 @click.option(
@@ -28,6 +29,7 @@ def init(
     scheme: str,
     calibrate: bool,
     show: bool,
+    style: str,
     emit: Path | None,
     data: Path | None,
     output: Path | None,
@@ -46,18 +48,21 @@ def init(
         else:
             plan = gs.plan(model, example, scheme=scheme)
     quiet = emit is not None or output is not None or data is not None
-    if show or not quiet:
+    tell = say if style == "text" else note
+    if style == "json":
+        say(plan.to_json())
+    elif show or not quiet:
         say(f"{plan.table(width())}\n\n{reasons(plan)}")
     if emit is not None:
         write_text(emit, plan.to_python())
-        say(f"wrote {emit}: plain PyTorch, without gainstage")
+        tell(f"wrote {emit}: plain PyTorch, without gainstage")
     if data is not None:
         write_text(data, plan.to_json())
-        say(f"wrote {data}: read by gainstage audit --plan, and by gs.Plan.from_json")
+        tell(f"wrote {data}: read by gainstage audit --plan, and by gs.Plan.from_json")
     if output is not None:
         write_weights(output, model)
-        say(f'wrote {output}. To load it:\n  safetensors.torch.load_model(model, "{output}")')
-    if not show and not quiet:
+        tell(f'wrote {output}. To load it:\n  safetensors.torch.load_model(model, "{output}")')
+    if style == "text" and not show and not quiet:
         say()
         say("Nothing was written. Add --emit FILE.py for plain PyTorch code,")
         say("or -o FILE.safetensors for initialized weights.")

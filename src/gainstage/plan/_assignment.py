@@ -1,6 +1,7 @@
 """What a plan says of one parameter."""
 
 from dataclasses import dataclass
+from math import prod, sqrt
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -78,3 +79,16 @@ class Assignment:
     def filled(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape that the law fills, of a parameter of `shape`: with the last two axes exchanged if `transposed`."""
         return (*shape[:-2], *reversed(shape[-2:])) if self.transposed else shape
+
+    def std(self, shape: tuple[int, ...]) -> float:
+        """The standard deviation of what the law draws; of a structured one, its gain over the root of the fan in."""
+        if self.law is None:
+            return 0.0
+        concrete = self.law.concrete(self.filled(shape), self.fans)
+        for number, factor in (("std", 1.0), ("b", 3**-0.5)):
+            value = getattr(concrete, number, None)
+            if isinstance(value, float) and value > 0:
+                return float(value * factor)
+        gain = getattr(self.law, "gain", 1.0)
+        fan_in = self.fans.fan_in if self.fans else prod(shape[1:])
+        return (gain if isinstance(gain, float) else 1.0) / sqrt(max(fan_in, 1.0))

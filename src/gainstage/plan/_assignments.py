@@ -16,7 +16,7 @@ from gainstage.init.streams import bare_name
 from gainstage.plan._assignment import Assignment, Row
 from gainstage.plan._proof import Proof
 
-AUTO = ("auto", "theory")  # schemes that plan a level behind every weight
+AUTO = ("auto", "theory", "own")  # schemes that plan a level behind every weight
 _VERSION = 1
 _FILE = "the text that plan.to_json() wrote"
 
@@ -41,6 +41,7 @@ class Assignments(Mapping[str, Assignment]):
     shapes: dict[str, tuple[int, ...]]
     ties: dict[str, str] = field(default_factory=dict)
     proof: Proof | None = field(default=None, compare=False)
+    choice: str = field(default="", compare=False)
 
     def __getitem__(self, name: str) -> Assignment:
         for own in (name, bare_name(name)):

@@ -7,7 +7,7 @@ from math import prod, sqrt
 from gainstage import init
 from gainstage.init import Law
 from gainstage.plan._assignment import Assignment
-from gainstage.plan._chains import Chain
+from gainstage.plan._chains import DEEP, Chain
 from gainstage.plan._context import Context
 from gainstage.plan._others import other_assignment
 from gainstage.plan._tables import table
@@ -18,7 +18,6 @@ from gainstage.plan.roles.residual import share
 from gainstage.signal import WeightCall, centred, coverage, ops
 from gainstage.theory import Forward
 
-DEEP = 6  # weights in a row from which a structured start loses for no activation (benchmarks/chains.py)
 _FAINT = 1e-10  # a mean square below, or above its inverse, is no level of a signal
 
 

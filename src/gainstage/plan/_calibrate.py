@@ -28,7 +28,8 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
         graph: structure of an earlier pass of the same model.
         beyond: rescale only what is further from its level than this many times, up or down. What reads an average
             (attention, pooling) is then not made larger: theory counts an average as its input on purpose, as what is
-            averaged grows alike in training.
+            averaged grows alike in training. Nor is what reads the inputs: against weights that are large for their
+            fan in, the first updates are small, and the layer stays as it was drawn.
 
     References:
         Mishkin & Matas, *All you need is a good init*, ICLR 2016.
@@ -37,7 +38,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
     factors: dict[str, float] = {}
     levels: dict[str, list[float]] = {}  # behind every use, with the factor
     sites = {graph.sites[index].name: call for index, call in graph.weights.items()}
-    averaged = _behind_averages(graph) if beyond > 1 else frozenset()
+    lowered = _behind_averages(graph) | behind_inputs(graph) if beyond > 1 else frozenset()
     tables = {graph.parameter_of(call.weight) for call in sites.values() if call.family == "embedding"}
 
     def target_of(name: str) -> float | None:
@@ -61,7 +62,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
             return
         if not (isfinite(level) and level > 0):
             return
-        wanted = off(level, target, output.numel()) and not (level < target and name in averaged)
+        wanted = off(level, target, output.numel()) and not (level < target and name in lowered)
         factor = (target / level) ** 0.5 if wanted else 1.0
         factors[name], levels[name] = factor, [level * factor**2]
         if factor == 1:
@@ -104,6 +105,14 @@ def _behind_averages(graph: Graph) -> frozenset[str | None]:
             averages.add(site.index)
     calls = graph.weights.values()
     return frozenset(graph.parameter_of(c.weight) for c in calls if c.data and c.data.site in averages)
+
+
+def behind_inputs(graph: Graph) -> frozenset[str | None]:
+    """The weights that read an input of the model as it is."""
+    calls = graph.weights.values()
+    return frozenset(
+        graph.parameter_of(c.weight) for c in calls if c.data and graph.sites[graph.source(c.data)].kind == "input"
+    )
 
 
 def _in_a_row(graph: Graph, name: str) -> bool:

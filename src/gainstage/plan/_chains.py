@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from gainstage.signal import Graph
 from gainstage.theory import Activation, behind, leaves
 
+DEEP = 6  # weights in a row from which a structured start loses for no activation (benchmarks/chains.py)
+
 
 @dataclass(frozen=True)
 class Chain:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from gainstage.plan._chains import Chain, chains
 from gainstage.plan._uses import Use, uses
-from gainstage.signal import Attention, Branch, Graph, attentions, branches, ops
+from gainstage.signal import Attention, Branch, Graph, attentions, branches, ops, walk
 from gainstage.theory import Forward, leaves
 
 
@@ -114,7 +114,37 @@ class Context:
         last = site if end is None else end
         kinds = {fate.kind for fate in self.graph.fates(last)}
         reaches = kinds & {"output", "loss"} or self._softmax_is_output(last)
-        return bool(reaches) and kinds <= {"output", "loss", "softmax"}
+        return (bool(reaches) and kinds <= {"output", "loss", "softmax"}) or self._is_last(site)
+
+    def _is_last(self, site: int) -> bool:
+        """Whether nothing that is learned stands between a weight and the outputs, and nothing learned is joined to it.
+
+        Fixed matrices, selections, rearrangements and affine maps may: of a graph's last layer, of actions and atoms.
+        """
+        graph, reaches = self.graph, site in self.graph.outputs
+        seen = {site}
+        for index in walk([site], lambda at: [r for r in graph.consumers[at] if graph.sites[r].kind != "loss"]):
+            seen.add(index)
+            reaches = reaches or index in graph.outputs
+            if index == site:
+                continue
+            op = ops.of(graph.sites[index])
+            if index in graph.weights or op.kind in ("recurrent", "attention", "norm", "unknown"):
+                return False
+            joins = op.kind in ("product", "matmul", "add", "blend", "join")
+            if joins and any(ref.site in self._learned and ref.site not in seen for ref in graph.sites[index].inputs):
+                return False
+        return reaches
+
+    @cached_property
+    def _learned(self) -> frozenset[int]:
+        """The signals that depend on a parameter that is trained."""
+        found: set[int] = set()
+        for site in self.graph.sites:
+            trained = site.kind == "parameter" and site.path not in self.frozen
+            if trained or any(ref.site in found for ref in site.inputs):
+                found.add(site.index)
+        return frozenset(found - set(self.graph.constant))
 
     def _softmax_is_output(self, site: int) -> bool:
         softmaxes = [fate.site for fate in self.graph.fates(site) if fate.kind == "softmax"]

@@ -9,15 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.errors import GainstageError
-from gainstage.init import CannotFill, Fans, Law, zeros
+from gainstage.init import CannotFill, Law, zeros
 from gainstage.init.fillable import check_fillable
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._auto import auto
-from gainstage.plan._calibrate import calibrated
+from gainstage.plan._calibrate import behind_inputs, calibrated
+from gainstage.plan._candidates import drawn_by, own_plan, rather_theory
 from gainstage.plan._context import Context
+from gainstage.plan._look import ALIKE
 from gainstage.plan._plan import AUTO, Plan
 from gainstage.plan._proof import Proof
-from gainstage.plan._purposeful import ALIKE, DRAWN, decisions, trained
+from gainstage.plan._purposeful import DRAWN, found_in, laws_of_classes, trained
+from gainstage.plan._race import race
 from gainstage.plan._schemes import classical
 from gainstage.run import Loss, has_data, named_parameters, undisturbed
 from gainstage.signal import Graph, Tape, record
@@ -25,6 +28,7 @@ from gainstage.signal import Graph, Tape, record
 _OFF = 2.5  # times the planned mean square, up or down: beyond it the measurement is used
 _MUCH = 3.0  # times a chosen standard deviation: theory that is further away is not believed against it
 _LOW, _HIGH = 1e-3, 1e3  # levels behind weights, as root mean squares, between which a start is believed
+_RACED = ("he_normal", "xavier_normal")  # that run beside theory and what was found
 _STEP = 1e-3  # that every entry with a gradient is moved by, up or down: as far as Adam does first
 
 
@@ -61,6 +65,8 @@ def decide(
     replaced: Iterable[str] = (),
     target: Any = None,
     loss: Loss | None = None,
+    own: bool = False,
+    race_steps: int = 0,
 ) -> Plan:
     """The plan for a model, given the tape of one pass with the weights that were found.
 
@@ -75,14 +81,64 @@ def decide(
         wrong = min(unknown)
         raise GainstageError(f"keep= and replace= take names of parameters of the model; it has no {wrong!r}")
     if scheme not in AUTO or not all(has_data(p) for p in parameters.values()):
-        return propose(model, Graph(tape), scheme, asked)
+        made = propose(model, Graph(tape), scheme, asked)
+        names = [name for name, a in made.items() if a.law is not None and name not in anew]
+        return own_plan(made, made, laws_of_classes(model, names), {}) if scheme == "own" else made
     blind = Graph(_blind(tape))
     made = _tried(model, example, propose(model, blind, scheme, asked), asked)
-    found = _kept(model, example, tape, made, anew, target, loss) if scheme == "auto" else {}
-    if not found:
+    if scheme == "theory":
         return made
-    around = _tried(model, example, propose(model, blind, scheme, asked | found), asked | found)
-    roles = {name: replace(around[name], role=made[name].role) for name in found}
+    names = _open(model, made, anew)
+    if trained(model, names):
+        return _all_kept(made, names)
+    found = found_in(model, names)
+    if chosen := [name for name, what in found.decisions.items() if what.startswith(DRAWN)]:
+        found = found.without(drawn_by(model, made, chosen))
+    sound = carries(tape) or scheme == "own"
+    decided = _decided(model, example, made, found.decisions, target, loss) if sound else {}
+    if scheme == "auto" and not own:
+        far = {n: why for n, why in decided.items() if _against_theory(found.decisions[n], made[n], parameters[n])}
+        return _around(model, example, blind, made, asked, far) if far else made
+    drawn = {n for n in decided if found.decisions[n].startswith(DRAWN) and made[n].fans is not None}
+    structure = {name: why for name, why in decided.items() if name not in drawn}
+    scales = drawn | {n for n in structure if found.decisions[n] == "zeros" and made[n].fans is not None}
+    around = _around(model, example, blind, made, asked, structure) if structure else made
+    if structure and scales:
+        scales -= drawn_by(model, around, sorted(scales))
+    authored = own_plan(made, around, found, decided)
+    reading = behind_inputs(blind)
+    new, why = False, "it was asked for"
+    if scheme == "auto":
+        new, why = rather_theory(model, example, authored, around, scales, reading)
+    plans = {"by theory": around, "as found": authored}
+    taken = "by theory" if new else "as found"
+    if race_steps and scheme == "auto":
+        others = {n: propose(model, Graph(tape), n, {**asked, **decided}) for n in _RACED}
+        plans = {taken: plans[taken]} | plans | others  # the first one wins where none is clearly better
+        taken, why = race(model, example, target, loss, plans, race_steps)
+    return replace(plans[taken], scheme=str(scheme), choice=f"start: {taken}, because {why}")
+
+
+def _open(model: nn.Module, made: Plan, anew: frozenset[str]) -> list[str]:
+    """The parameters whose found value may stand for something."""
+    parameters = dict(named_parameters(model))
+    names = [name for name, a in made.items() if a.law is not None and parameters[name].numel()]
+    return [name for name in names if name not in anew and parameters[name].is_floating_point()]
+
+
+def _all_kept(made: Plan, names: Iterable[str]) -> Plan:
+    why = "kept: the weights have been trained; replace= fills them anew"
+    stay = {name: replace(made[name], law=None, level=None, reason=why) for name in names}
+    return replace(made, assignments=made.assignments | stay)
+
+
+def _around(
+    model: nn.Module, example: Any, blind: Graph, made: Plan, asked: Mapping[str, str], kept: Mapping[str, str]
+) -> Plan:
+    """The plan of theory around the values that are kept."""
+    stay = {**asked, **kept}
+    around = _tried(model, example, propose(model, blind, made.scheme, stay), stay)
+    roles = {name: replace(around[name], role=made[name].role) for name in kept}
     return replace(around, assignments=around.assignments | roles)
 
 
@@ -113,32 +169,22 @@ def _blind(tape: Tape) -> Tape:
 # --- what is kept ----------------------------------------------------------------------------------------------------
 
 
-def _kept(
-    model: nn.Module, example: Any, tape: Tape, made: Plan, replaced: frozenset[str], target: Any, loss: Loss | None
+def _decided(
+    model: nn.Module, example: Any, made: Plan, found: Mapping[str, str], target: Any, loss: Loss | None
 ) -> dict[str, str]:
-    """Found values that stay, each with the reason; none where the found start does not carry a signal."""
+    """Decisions that leave a model trainable, each with the reason."""
     parameters = dict(named_parameters(model))
-    names = [name for name, a in made.items() if a.law is not None and parameters[name].numel()]
-    names = [name for name in names if name not in replaced and parameters[name].is_floating_point()]
-    if trained(model, names):
-        return dict.fromkeys(names, "kept: the weights have been trained; replace= fills them anew")
-    found = decisions(model, names)
-    if not found or not carries(tape):
-        return {}
     zero = {name for name, what in found.items() if what == "zeros" and parameters[name].dim() > 1}
     learning = _learning(model, example, zero, target, loss) if zero else set()
-    kept = {}
-    for name, what in found.items():
-        assignment = made[name]
-        if name in zero and name not in learning:
-            continue
-        free = assignment.level is None and assignment.fans is not None  # a norm that follows divides the scale away
-        if what.startswith(DRAWN) and (free or not _far_from(assignment, parameters[name])):
-            continue
-        if what.startswith(ALIKE) and assignment.fans is not None:
-            continue  # all units of a weight alike: they would stay so
-        kept[name] = f"kept as a decision of its author: {what}"
-    return kept
+    alike = {name for name, what in found.items() if what.startswith(ALIKE) and made[name].fans is not None}
+    stuck = (zero - learning) | alike  # nothing moves them, or all units of a weight would stay alike
+    return {name: f"kept as a decision of its author: {what}" for name, what in found.items() if name not in stuck}
+
+
+def _against_theory(what: str, assignment: Assignment, parameter: Tensor) -> bool:
+    """Whether a decision stays where theory draws the rest: a scale only where theory would change it by much."""
+    free = assignment.level is None and assignment.fans is not None  # a norm that follows divides the scale away
+    return not what.startswith(DRAWN) or not (free or not _far_from(assignment, parameter))
 
 
 def carries(tape: Tape) -> bool:
@@ -161,14 +207,7 @@ def carries(tape: Tape) -> bool:
 
 def _far_from(assignment: Assignment, parameter: Tensor) -> bool:
     """Whether theory would change the scale of a draw by more than three times."""
-    law = assignment.law
-    assert law is not None
-    concrete = law.concrete(assignment.filled(tuple(parameter.shape)), assignment.fans)
-    std = getattr(concrete, "std", None)
-    if not isinstance(std, float) or std <= 0:
-        fans = assignment.fans or Fans(parameter[0].numel(), parameter.shape[0])
-        gain = getattr(law, "gain", 1.0)
-        std = (gain if isinstance(gain, float) else 1.0) / max(fans.fan_in, 1.0) ** 0.5
+    std = assignment.std(tuple(parameter.shape))
     have = float(torch.linalg.vector_norm(parameter.detach().float())) / parameter.numel() ** 0.5
     return not 1 / _MUCH < have / std < _MUCH
 

@@ -33,9 +33,12 @@ def plan(
     initial loss at chance, and a start that trains at depth for plain chains. What theory does not cover is measured in
     two more forward passes with the planned weights, so the plan does not depend on weights that it replaces.
 
-    `"auto"` keeps what is a decision of the model's author (zeros at the end of a branch, identities, time steps, a
-    scale that no library draws and that theory would change by more than three times), unless the found weights carry
-    no signal; and all of a model that has been trained. `"theory"` keeps nothing. The other schemes give every weight
+    `"auto"` keeps what is a decision of the model's author (zeros at the end of a branch, identities, time steps,
+    chosen numbers), unless the found weights carry no signal; and all of a model that has been trained. Between theory
+    and what was found it chooses by evidence: where the author drew weights with scales that no class draws, or where
+    theory would multiply what reads very small inputs, the found laws stand if they carry the signal and are not far
+    too small; `plan.choice` says which, and by which number. `"own"` draws the found laws anew by the seed (on the meta
+    device those of the classes), and `"theory"` keeps nothing. The other schemes give every weight
     one law: `"torch"`, `"xavier_normal"`, `"xavier_uniform"`, `"he_normal"`, `"he_uniform"`, `"lecun_normal"`,
     `"orthogonal"`, `"gpt2"`, `"normal"`, `"uniform"`, `"constant"`, `"zeros"`, or a law of `gainstage.init`.
 
@@ -61,7 +64,7 @@ def plan(
     _known(scheme)
     shaped = with_shapes(model, example)
     tape = record(shaped, example, backward=False)
-    return decide(shaped, example, tape, scheme, keep=keep, replaced=replace)
+    return decide(shaped, example, tape, scheme, keep=keep, replaced=replace, own=True)
 
 
 def plan_from(model: nn.Module, example: Any, tape: Tape, scheme: str | Law = "auto") -> Plan:
@@ -80,6 +83,7 @@ def initialize(
     scheme: str | Law = "auto",
     calibrate: bool = False,
     proof: bool = True,
+    race: int = 0,
     keep: Iterable[str] = (),
     replace: Iterable[str] = (),
 ) -> Plan:
@@ -101,6 +105,9 @@ def initialize(
         calibrate: afterwards rescale each weight, in execution order within one forward pass, so that the measured mean
             square behind it is the planned one (LSUV); the plan then holds the rescaled laws.
         proof: measure before and after, and go back where the new start is worse.
+        race: steps, 30 for a start, that the candidates train for on this batch where a loss is given: theory, what was
+            found, he_normal and xavier_normal. One that is clearly better than the chosen one is taken. Costs
+            `12 * race` passes forward and backward, and is undone; 0 switches it off.
         keep, replace: as for `plan`.
 
     Returns:
@@ -126,7 +133,9 @@ def initialize(
     proved = proof and scheme == "auto" and real and shaped is model
     found = record(shaped, example, backward=proved, **given if proved else {})
     before = start_of(model, example, found, seed=seed) if proved else None
-    made = decide(shaped, example, found, scheme, keep=keep, replaced=replace, **given)
+    made = decide(
+        shaped, example, found, scheme, keep=keep, replaced=replace, own=not calibrate, race_steps=race, **given
+    )
     with all_or_nothing(model) as undo:
         give_shapes(model, example)
         if calibrate or before is not None:

@@ -1,15 +1,19 @@
 """Laws of everything that is no weight: biases, normalizations, recurrent parameters, and what is left as it is."""
 
 from collections.abc import Callable
+from math import sqrt
 
 from gainstage import init
 from gainstage.init import Law
 from gainstage.plan._assignment import Assignment
+from gainstage.plan._chains import DEEP
 from gainstage.plan._context import Context
 from gainstage.plan._uses import Use
 from gainstage.plan.roles import Role
 from gainstage.signal import ops
+from gainstage.theory import behind
 
+_COORDINATES = 3  # inputs; a unit of more turns far from the origin for some sample by itself
 _SMALL = init.normal(0.0, 0.02)
 # By slot: role, law (None leaves it as it is) and reason.
 _BY_SLOT: dict[str, tuple[str, Law | None, str]] = {
@@ -43,6 +47,11 @@ def other_assignment(context: Context, uses: list[Use], norm_scale: Callable[[in
     if not uses:
         return Assignment("unknown", None, "read by no operation that depends on the inputs: left as it is")
     use = uses[0]
+    if use.slot == "bias" and (spread := _spread(context, use)):
+        why = (
+            "few inputs: offsets of the size of their share spread where units turn, which else all turn at the origin"
+        )
+        return Assignment("bias of an input weight", init.uniform(-spread, spread), why)
     if use.slot in _BY_SLOT:
         return Assignment(*_BY_SLOT[use.slot])
     if use.slot == "norm scale":
@@ -51,6 +60,23 @@ def other_assignment(context: Context, uses: list[Use], norm_scale: Callable[[in
         return _recurrent(context, use)
     op = context.graph.sites[use.site].op
     return Assignment("unknown", None, f"its part in {op!r} is not understood: left as it is")
+
+
+def _spread(context: Context, use: Use) -> float:
+    r"""The bound of the bias of a weight that reads few coordinates, $\sqrt{3 / (n + 1)}$; 0 for any other.
+
+    The bias counts as one more input, of level 1: a unit $w x + b$ then turns over anywhere between the data.
+    """
+    call = context.graph.weights.get(use.site)
+    few = call is not None and call.data is not None and call.fans.fan_in <= _COORDINATES
+    if not few or any(use.site in chain.sites for chain in context.chains if len(chain.sites) >= DEEP):
+        return 0.0
+    assert call is not None
+    assert call.data is not None
+    phi = behind(context.graph, use.site)
+    if context.graph.sites[context.graph.source(call.data)].kind != "input" or phi is None or not phi.name:
+        return 0.0
+    return float(f"{sqrt(3 / (call.fans.fan_in + 1)):.3g}")
 
 
 def _norm_scale(context: Context, use: Use, scale: float) -> Assignment:

@@ -30,6 +30,7 @@ class Plan(Assignments):
         shapes: of the parameters.
         ties: other names of shared parameters.
         proof: the measurements before and after, where `initialize` applied the plan.
+        choice: which candidate was chosen, and by which number.
 
     Example:
         >>> import torch, gainstage as gs
@@ -97,9 +98,9 @@ class Plan(Assignments):
         """
         return origins(self, held, seed=seed, loaded=loaded)
 
-    def table(self, width: int | None = 80) -> str:
-        """One row a parameter; without a width, a row is a line."""
-        return table(self, width)
+    def table(self, width: int | None = 80, *, every: bool = False) -> str:
+        """A row for each kind of parameter that blocks repeat, or for `every` one; without a width, a row is a line."""
+        return table(self, width, every=every)
 
     def describe(self, name: str) -> str:
         """The law of a parameter with its number: `he_normal, std 0.177`."""

@@ -77,7 +77,9 @@ def start_of(model: nn.Module, example: Any, tape: Tape, *, seed: int = 0) -> St
     gradients = [
         m.rms for site in tape.sites if site.kind == "parameter" and len(site.shape) > 1 and (m := site.backward)
     ]
-    broken = any(m.nonfinite for site in tape.sites for m in (site.forward, site.backward) if m)
+    inner = (tape.sites[index].forward for index in graph.weights)  # elsewhere a mask may be infinite
+    ends = (site.backward for site in tape.sites if site.kind == "parameter")
+    broken = any(m.nonfinite for m in (*inner, *ends, *outputs) if m)
     apart = [m.variance_between / m.mean_square for m in outputs if m.mean_square > 0 and isfinite(m.variance_between)]
     finite = not broken and (tape.loss is None or isfinite(tape.loss))
     return Start(

@@ -1,45 +1,48 @@
-"""Found values that are decisions: no layer class would have drawn them by default."""
+"""Found values: decisions that no layer class would have drawn by default, or draws of a law that is recognized."""
 
-import copy
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
 
-from gainstage.run import dense, has_data, named_modules, named_parameters, real, undisturbed
+from gainstage import init
+from gainstage.init import Law
+from gainstage.plan._asked import drawn_by_class
+from gainstage.plan._look import FLAT, MANY, SIGMAS, Look, defaults_of, look
+from gainstage.run import dense, named_parameters, real
 
-_SIGMAS = 6.0  # of the sampling error of a standard deviation; beyond by chance once in 1e9
 _SLACK = 0.02  # of a standard deviation: what cutting off the tails and rounding change
-_STDS = (1.0, 0.02, 0.01, 0.05)  # of a normal that ignores the shape: embeddings; GPT-2 and BERT; AlexNet; Keras
 _FEW = 8  # entries; fewer could be a draw of any law
+_ODDS, _LIKELY = 20.0, 5.0  # 2e-9 that a default is called a decision; 0.7 % that its law is not recognized
+_NEAR = 0.05  # of a standard deviation: which default it is
+_SOME = 48  # entries, by which a uniform draw is known from its fourth moment
 _ROWS, _MOST_ROWS = 16, 512  # that are compared
 _UNEVEN = 5.0  # times the variance by sampling: of 16 rows below 1e-9 by chance (chi squared)
-ALIKE = ("a constant", "equal rows")
 DRAWN = "drawn with a standard deviation of"
-_MANY = 2**16  # entries that are looked at of a draw: its standard deviation is then known to 2 %
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the entries of one parameter look like.
+class Found:
+    """What was found in the parameters of a model.
 
     Attributes:
-        what: in words; empty where they are a draw around 0.
-        std: standard deviation.
-        kurtosis: fourth moment over the squared second; 1.8 of a uniform draw, 3 of a normal one.
-        largest: largest absolute value.
+        decisions: what the value looks like, of those that their author decided on.
+        laws: of those that were drawn, or reset, the law that draws them; of neither, no law is known.
     """
 
-    what: str
-    std: float
-    kurtosis: float
-    largest: float
+    decisions: dict[str, str] = field(default_factory=dict)
+    laws: dict[str, Law] = field(default_factory=dict)
+
+    def without(self, names: Collection[str]) -> "Found":
+        """The same, of all others."""
+        decisions = {name: what for name, what in self.decisions.items() if name not in names}
+        return Found(decisions, {name: law for name, law in self.laws.items() if name not in names})
 
 
-def decisions(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
-    r"""The parameters among `names` whose value is a decision of the model's author, with what it looks like.
+def found_in(model: nn.Module, names: Iterable[str]) -> Found:
+    r"""The parameters among `names` whose value is a decision of the model's author, and the laws of the others.
 
     Some are no draw around 0: zeros and constants where the class that holds them draws numbers, identities and
     permutations, numbers in order, vectors of chosen numbers (time steps, decay rates, frequencies). The others are
@@ -49,6 +52,9 @@ def decisions(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
     the whole and no decision about any of them. Vectors of 0 or of 1 are none either: biases and scales that somebody
     reset.
 
+    A draw that is a default has a law: normal or uniform by its fourth moment, orthogonal where its rows are, with the
+    standard deviation of the default that it is. Of a class it is the law of what the class draws, whatever was found.
+
     No name is recognized: a class is asked what it draws, by drawing.
 
     Args:
@@ -56,23 +62,45 @@ def decisions(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
         names: of parameters.
     """
     parameters = dict(named_parameters(model))
-    usual = _drawn_by_class(model)
-    found: dict[str, str] = {}
-    factors: dict[str, float] = {}  # of what is a draw
+    usual = drawn_by_class(model)
+    found, factors = Found(), {}
     for name in names:
         values = real(dense(parameters[name].detach()))
-        seen, drawn = look(values), usual.get(name)
+        shape, seen, drawn = tuple(values.shape), look(values), usual.get(name)
+        if drawn and not drawn.what:
+            found.laws[name] = _law(drawn.std, drawn.kurtosis, drawn.defaults)
         if seen.what:
             if not (_reset(seen, values) or (drawn and _could_be(seen, drawn, values))):
-                found[name] = seen.what
-        elif values.numel() >= _FEW:
-            factors[name] = factor = _factor(seen, drawn, tuple(values.shape))
-            if factor != 1:
-                found[name] = f"{DRAWN} {seen.std:.2g}, no default of this shape"
+                found.decisions[name] = seen.what
+            elif seen.std == 0 and (not drawn or drawn.what or values.numel() >= _FEW):
+                found.laws[name] = init.constant(float(values.flatten()[0]))
+            continue
+        if values.numel() < _FEW:
+            continue
+        factors[name] = factor = _factor(seen, drawn, shape)
+        if factor != 1:
+            found.decisions[name] = f"{DRAWN} {seen.std:.2g}, no default of this shape"
+        elif _orthogonal(values):
+            found.laws[name] = init.orthogonal(float(f"{seen.std * sqrt(max(values.flatten(1).shape)):.2g}"))
+        elif not (name in found.laws and drawn and _is(seen, drawn.std, shape, _LIKELY, measured=True)):
+            found.laws.pop(name, None)
+            if any(abs(seen.std / std - 1) < _NEAR for std in defaults_of(shape)):
+                found.laws[name] = _law(seen.std, seen.kurtosis, defaults_of(shape))
     spread = sorted(factor for name, factor in factors.items() if parameters[name].dim() > 1)
-    if len(spread) > 1 and spread[-1] < 1.1 * spread[0]:
-        return {name: what for name, what in found.items() if name not in factors}
-    return found
+    if len(spread) > 1 and spread[-1] < 1.1 * spread[0]:  # a scale of the whole
+        return Found({name: what for name, what in found.decisions.items() if name not in factors}, found.laws)
+    return Found(found.decisions, {name: law for name, law in found.laws.items() if name not in found.decisions})
+
+
+def laws_of_classes(model: nn.Module, names: Iterable[str]) -> Found:
+    """What the classes of a model without values would draw: constants, and laws around 0."""
+    found = Found()
+    for name, drawn in drawn_by_class(model).items():
+        if not drawn.what:
+            found.laws[name] = _law(drawn.std, drawn.kurtosis, drawn.defaults)
+        elif drawn.std == 0:
+            found.laws[name] = init.constant(drawn.largest)
+    return Found(laws={name: found.laws[name] for name in names if name in found.laws})
 
 
 def trained(model: nn.Module, names: Iterable[str]) -> bool:
@@ -101,34 +129,6 @@ def _is_uneven(values: Tensor) -> bool:
     return False
 
 
-def look(values: Tensor) -> Look:
-    """What a parameter's entries look like; of many, a part is looked at."""
-    flat = values.flatten()
-    flat = flat[:: max(flat.numel() // _MANY, 1)].cpu()
-    std, mean, largest = (float(v) for v in (flat.std(correction=0), flat.mean(), flat.abs().max()))
-    kurtosis = float((flat - mean).pow(4).mean()) / std**4 if std else 1.0
-    return Look(_words(values, flat, mean, std), std, kurtosis, largest)
-
-
-def _words(values: Tensor, flat: Tensor, mean: float, std: float) -> str:
-    first = flat[0]
-    if bool((flat == first).all()) and bool((values == first.to(values.device)).all()):
-        return "zeros" if first == 0 else f"{ALIKE[0]} {float(first):.3g}"
-    rows = values.reshape(-1, values.shape[-1])[:64] if values.dim() > 1 else values.reshape(1, -1)
-    if values.dim() > 1 and len(rows) > 1:
-        if bool((rows == rows[:1]).all()):
-            return ALIKE[1]
-        taken = values[:64].flatten(1) != 0
-        if bool((taken.sum(1) == 1).all()):
-            return "an identity or a permutation"
-    steps = rows.diff(dim=-1)
-    if rows.shape[-1] >= 4 and bool(((steps >= 0).all(-1) | (steps <= 0).all(-1)).all()):
-        return "numbers in order"
-    if abs(mean) <= _SIGMAS * std / sqrt(flat.numel()):
-        return ""
-    return f"numbers around {mean:.3g}"
-
-
 def _reset(seen: Look, values: Tensor) -> bool:
     return values.dim() < 2 and seen.std == 0 and seen.largest in (0.0, 1.0)
 
@@ -139,55 +139,52 @@ def _could_be(seen: Look, drawn: Look, values: Tensor) -> bool:
     return seen.what == drawn.what or (few and (values.numel() == 1 or seen.largest <= 2 * drawn.largest))
 
 
+def _error(kurtosis: float, entries: int) -> float:
+    """The relative error of a measured standard deviation, six times, and what cutting off the tails changes."""
+    return SIGMAS * sqrt(max(kurtosis - 1, 0.5) / (4 * min(entries, MANY))) + _SLACK
+
+
+def _is(seen: Look, std: float, shape: tuple[int, ...], odds: float = _ODDS, *, measured: bool = False) -> bool:
+    r"""Whether a draw may have this standard deviation, which was known or `measured` as well.
+
+    Of a uniform draw the largest of $n$ entries says more: below $1 - a/n$ of the bound with odds of $e^{-a}$.
+    """
+    entries = prod(shape)
+    off = min(abs(seen.std / std - 1), abs(std / seen.std - 1)) if std > 0 and seen.std > 0 else 1.0
+    if off > (sqrt(2) if measured else 1.0) * _error(seen.kurtosis, entries):
+        return False
+    reach = seen.largest / (sqrt(3) * std)
+    return seen.kurtosis > FLAT or entries < _SOME or 1 - _SLACK - odds / entries <= reach <= 1 + _SLACK
+
+
 def _factor(seen: Look, drawn: Look | None, shape: tuple[int, ...]) -> float:
     """The factor that a draw is off by from what its class draws, or from 1/sqrt(fan in); 1 where it is a default."""
-    error = _SIGMAS * sqrt(max(seen.kurtosis - 1, 0.5) / (4 * min(prod(shape), _MANY))) + _SLACK
-    own = drawn.std if drawn and drawn.std > 0 else 0.0
-    if own and min(abs(seen.std / own - 1), abs(own / seen.std - 1)) <= sqrt(2) * error:  # both were drawn
-        return 1.0
-    if any(abs(seen.std / std - 1) <= error for std in _defaults(shape)):
+    own = _near(drawn.std, drawn.defaults) if drawn and drawn.std > 0 else 0.0
+    if (own and drawn and _is(seen, own, shape, measured=own not in drawn.defaults)) or any(
+        _is(seen, std, shape) for std in defaults_of(shape)
+    ):
         return 1.0
     return seen.std / (own or (prod(shape[1:]) or 1) ** -0.5)
 
 
-def _defaults(shape: tuple[int, ...]) -> list[float]:
-    """Standard deviations that libraries give a tensor of this shape, whichever of its axes is the input."""
-    if len(shape) < 2:
-        return []
-    taps = prod(shape[2:])
-    fans = (shape[0] * taps, shape[1] * taps, (shape[0] + shape[1]) * taps / 2)
-    return [*(sqrt(c / n) for n in fans for c in (1 / 3, 1.0, 2.0)), *_STDS]
+def _near(std: float, defaults: Iterable[float]) -> float:
+    """The default that a measured standard deviation stands for."""
+    near = min(defaults, key=lambda known: abs(std / known - 1), default=std)
+    return near if abs(std / near - 1) < _NEAR else std
 
 
-def _drawn_by_class(model: nn.Module) -> dict[str, Look]:
-    """For every parameter, what the class of the module that holds it draws when it is asked to."""
-    drawn: dict[str, Look] = {}
-    alike: dict[object, dict[str, Look]] = {}
-    with undisturbed(model), torch.no_grad():  # a class may write to what its copy shares with the module
-        for path, module in named_modules(model):
-            own = {n: p for n, p in module._parameters.items() if p is not None and has_data(p)}
-            reset = next((n for n in ("reset_parameters", "_reset_parameters") if hasattr(module, n)), "")
-            if not own or not reset:
-                continue
-            key = type(module), tuple((name, tuple(p.shape)) for name, p in own.items())
-            if key not in alike:
-                alike[key] = _ask(module, reset)
-            drawn |= {f"{path}.{name}" if path else name: seen for name, seen in alike[key].items()}
-    return drawn
+def _law(std: float, kurtosis: float, defaults: Iterable[float]) -> Law:
+    """Normal or uniform, with the nearest default for a standard deviation."""
+    std, flat = _near(std, defaults), kurtosis < FLAT
+    number = float(f"{std * sqrt(3 if flat else 1):.4g}")
+    return init.uniform(-number, number) if flat else init.normal(0.0, number)
 
 
-def _ask(module: nn.Module, reset: str) -> dict[str, Look]:
-    """What a module draws, read off a copy; nothing where it cannot draw again."""
-    fresh: nn.Module = object.__new__(type(module))  # FSDP2 makes the inner module of a new one
-    try:
-        fresh.__dict__ = {n: v.clone() if isinstance(v, Tensor) else v for n, v in module.__dict__.items()}
-        fresh._buffers = {name: None if b is None else b.clone() for name, b in module._buffers.items()}
-        fresh._modules = {name: copy.deepcopy(m) for name, m in module._modules.items()}
-        fresh._parameters = {
-            name: None if p is None else nn.Parameter(torch.zeros(p.shape), requires_grad=False)
-            for name, p in module._parameters.items()
-        }
-        getattr(fresh, reset)()
-    except Exception:
-        return {}
-    return {name: look(p) for name, p in fresh._parameters.items() if p is not None and p.numel()}
+def _orthogonal(values: Tensor) -> bool:
+    """Whether the rows, or the columns, are orthogonal and of one length."""
+    if values.dim() != 2 or min(values.shape) < 2 or max(values.shape) > _MOST_ROWS:
+        return False
+    side = values.float() if values.shape[0] <= values.shape[1] else values.float().T
+    products = side @ side.T
+    length = float(products.diagonal().mean())
+    return float((products / length - torch.eye(len(side)).to(products)).abs().max()) < 1e-3
