@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gainstage import testing as testing
     from gainstage import theory as theory
     from gainstage import train as train
+    from gainstage import transfer as transfer
     from gainstage.check import Finding as Finding
     from gainstage.check import Report as Report
     from gainstage.check import check as check
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     from gainstage.study import Study as Study
     from gainstage.study import grid as grid
 
-# plan and check are functions too: their packages are callable
-_ROOMS = ("init", "run", "signal", "theory", "nn", "train", "plan", "check", "report", "testing", "study")
+# plan, check and transfer are functions too: their packages are callable
+_ROOMS = ("init", "run", "signal", "theory", "nn", "train", "transfer", "plan", "check", "report", "testing", "study")
 _HOME = {
     "Arm": "study",
     "Finding": "check",
