@@ -89,7 +89,8 @@ def transfer(
         make = attribute_of(module, attribute, target)
         wide, deep = _numbers(widths, "--widths"), _numbers(depths, "--depths") if depths else ()
         sizes, lengths = _sizes(make, target, wide, deep)
-        corner = {**sizes[-1], **lengths[-1]} if lengths else sizes[-1]
+        deepest = {name: n for name, n in lengths[-1].items() if n != lengths[0][name]} if lengths else {}
+        corner = {**sizes[-1], **deepest}
         move = resolve(
             make, sizes[0], corner, optimizer=optimizer, rule=rule, example=_example(make, sizes, inputs, seed)
         )

@@ -147,14 +147,15 @@ def one_position(output: Any) -> Tensor:
     r"""The sum $\sum_c r_c y_c / \sqrt{C}$ over the units of the last position of the first sample, with fixed $r$.
 
     The loss of a coordinate check: its gradient at the output has one size at every width, and one position's step is
-    not diluted by others'.
+    not diluted by others'. Where a sample has one position only, the few samples that there are all count.
     """
     outputs = [y for y in tensors_in(output) if y.requires_grad and y.is_floating_point() and y.dim()]
     if not outputs:
         raise GainstageError("no output of the model needs a gradient, so no step can be taken: unfreeze a parameter")
     y = outputs[0]  # what follows it may be a cache of keys and values
     units = 1 if y.dim() > 3 else y.dim() - 1
-    place = tuple(slice(None) if axis == units else (0 if axis == 0 else -1) for axis in range(y.dim()))
+    first = slice(None) if y.dim() == 2 else 0
+    place = tuple(slice(None) if axis == units else (first if axis == 0 else -1) for axis in range(y.dim()))
     chosen = y[place].reshape(-1)
     directions = torch.randn(len(chosen), generator=torch.Generator().manual_seed(0)).to(chosen)
     total: Tensor = (chosen * directions).sum() / float(len(chosen)) ** 0.5

@@ -45,6 +45,7 @@ class Seen:
                 use.site in context.graph.weights and context.is_head(use.site),
                 context.attention_parts.get(use.site, ()),
                 use.site in ends,
+                _reads_input(context, use.site),
             )
             for use in self.uses[name][:2]
         )
@@ -83,6 +84,11 @@ def partners(base: Seen, target: Seen) -> dict[str, str]:
             )
         found[name] = found[min(alike, key=lambda near: (abs(places[near] - places[name]), places[near]))]
     return {name: found[name] for name in large}
+
+
+def _reads_input(context: Context, site: int) -> bool:
+    call = context.graph.weights.get(site)
+    return bool(call and call.data and context.graph.sites[context.graph.source(call.data)].kind == "input")
 
 
 def _said(seen: Seen, name: str) -> str:
