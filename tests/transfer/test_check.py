@@ -133,7 +133,8 @@ def test_a_study_finds_the_bottom_the_drift_and_the_cost() -> None:
     assert study.excess("standard").mean == pytest.approx(1, abs=0.1)
     assert study.excess("mup").mean == pytest.approx(0, abs=0.02)
     assert not any("transfers as well" in said for said in study.sentences())
-    alike = replace(study, curves=tuple(replace(c, arm="standard") for c in study.of("mup")) + study.of("mup"))
+    lifted = [replace(c, losses=tuple(tuple(v + 9 for v in row) for row in c.losses)) for c in study.of("mup")]
+    alike = replace(study, curves=(*lifted, *(replace(c, arm="standard") for c in lifted)))
     assert any("transfers as well" in said for said in alike.sentences())
     assert Interval.of([1.0, 2.0, 3.0]).half == pytest.approx(4.3027 / 3**0.5, abs=1e-3)
 

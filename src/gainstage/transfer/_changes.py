@@ -73,7 +73,14 @@ class Changes:
                 continue
             if kind == "logits":
                 moved = _finite(seen.values, before.values)
-                _most(found, "logits", seen.site.name, "softmax", aligned(moved, seen.gradient[0], -1))
+                heads = moved.shape[1:-2].numel()
+                _most(
+                    found,
+                    "logits",
+                    seen.site.name,
+                    "softmax",
+                    aligned(moved, seen.gradient[0], heads * moved.shape[-1]),
+                )
             elif seen.call:
                 self._parts(found, seen, before)
         return found
@@ -90,12 +97,13 @@ class Changes:
     def _parts(self, found: Found, seen: Seen, before: Seen) -> None:
         call, site, gradient = seen.call, seen.site, seen.gradient[0]
         assert call is not None
-        kind, units = ops.of(site).kind, unit_axis(site, seen.values)
+        kind, units = ops.of(site).kind, seen.values.shape[unit_axis(site)] if seen.values.dim() else 1
         names = {self.names[k] for t in call.tensors() if (k := key_of(t)) in self.names}
         for name in names:
             old = call.again(lambda t, name=name: self._old(t, name))  # type: ignore[misc]
             if old is not None and old.shape == seen.values.shape:
-                _most(found, "own", name, kind, aligned(seen.values - old, gradient, units))
+                count = units if kind in WEIGHTS else self._numbers(name)
+                _most(found, "own", name, kind, aligned(seen.values - old, gradient, count))
         if kind not in WEIGHTS or not names:
             return
         main = max(names, key=self._dims)
@@ -109,6 +117,9 @@ class Changes:
 
     def _dims(self, name: str) -> int:
         return next(self.values[key].dim() for key, own in self.names.items() if own == name)
+
+    def _numbers(self, name: str) -> int:
+        return next(self.values[key].numel() for key, own in self.names.items() if own == name)
 
     def _old(self, tensor: Tensor, name: str) -> Tensor:
         """The same view of the values that a parameter had; other tensors as they are."""
@@ -162,20 +173,18 @@ def one_position(output: Any) -> Tensor:
     return total
 
 
-def aligned(change: Tensor, gradient: Tensor, units: int) -> float:
+def aligned(change: Tensor, gradient: Tensor, count: int) -> float:
     """The part of a change that lines up with the gradient, as a root mean square over the units; see above."""
     norm = float(torch.linalg.vector_norm(gradient.double()))
     if norm == 0 or change.shape != gradient.shape:
         return 0.0
     together = abs(float((change.double() * gradient.double()).sum()))
-    return float(together / norm / max(change.shape[units] if change.dim() else 1, 1) ** 0.5)
+    return float(together / norm / max(count, 1) ** 0.5)
 
 
-def unit_axis(site: Site, x: Tensor) -> int:
-    """Where the units of a site stand: second in images, last elsewhere."""
-    kind = ops.of(site).kind
-    images = kind in ("conv", "conv_transpose") or (kind == "norm" and x.dim() > 3)
-    return 1 if images and x.dim() > 2 else -1
+def unit_axis(site: Site) -> int:
+    """Where the units of a weight's site stand: second in images, last elsewhere."""
+    return 1 if ops.of(site).kind in ("conv", "conv_transpose") and len(site.shape) > 2 else -1
 
 
 def rms(x: Tensor) -> float:

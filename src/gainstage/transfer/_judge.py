@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp, log
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from gainstage._columns import columns
@@ -179,7 +180,8 @@ class Coordinates:
         shown = [row for row in self.rows if every or row.verdict != PASS]
         cells = [(row.label, row.quantity, row.axis, str(row.slope), f"{row.expected:g}", row.verdict) for row in shown]
         heads = ("parameter", "what", "along", "slope", "rule", "verdict")
-        lines = [self.summary(), *(f"  {row}" for row in self.causes)]
+        said = [self.summary(), *(f"  {row}" for row in self.causes)]
+        lines = said if width is None else [fill(line, width, subsequent_indent="    ") for line in said]
         if cells:
             lines.append(columns(heads, cells, numbers=(3, 4), width=width))
         return visible("\n".join(lines), keep="\n")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+_LITTLE = 0.05  # of the least loss: a difference of costs below it is none
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean over seeds with its 95 % t interval."""
@@ -148,10 +151,13 @@ class Rates:
         said = []
         for arm in rest:
             mine, other = self.excess(first, axis), self.excess(arm, axis)
-            worse = other.mean - mine.mean
-            if worse <= sqrt(mine.half**2 + other.half**2):
+            worse, chance = other.mean - mine.mean, sqrt(mine.half**2 + other.half**2)
+            most = _LITTLE * min(self.of(first, axis)[-1].means)
+            if worse + chance <= most:
                 alone = "only the rate of embeddings matters" if arm == "embedding" else f"{arm} transfers as well"
-                said.append(f"on this task {alone}: its cost is not above that of {first} beyond chance")
+                said.append(f"on this task {alone}: it costs at most {most:.2g} more than {first}")
+            elif worse <= chance:
+                said.append(f"whether {arm} costs more than {first} cannot be told with {mine.n} seeds")
         return said
 
     def table(self, width: int | None = 80) -> str:
