@@ -59,7 +59,7 @@ def slope(x: Sequence[float], y: Sequence[Sequence[float]]) -> Slope:
 
     Example:
         >>> print(slope([1, 2, 4, 8], [[1.0, 2.1, 3.9, 8.0], [1.1, 2.2, 4.4, 8.7]]))
-        +1.00 ± 0.02
+        +0.99 ± 0.03
     """
     if len(set(x)) < 2 or not y or any(len(row) != len(x) for row in y):
         raise GainstageError(f"a slope needs two different sizes and a number for each; got {len(set(x))} sizes")
