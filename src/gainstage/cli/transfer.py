@@ -64,13 +64,13 @@ def transfer(
     output_file: Path | None,
     exit_zero: bool,
 ) -> None:
-    """Check that TARGET behaves alike at every size: tune small, train large.
+    """Check that TARGET behaves alike at every width and depth.
 
     TARGET is a function of the width, or of width and depth, that returns a
     model, (model, example) or a gs.Subject:
 
     \b
-    def model(width, depth=4): ...
+    def model(width, depth=4):  # returns a model with its example
     gainstage transfer net.py:model --widths 64,128,256,512 --depths 4,8
 
     Every size is trained a few steps with every seed. What each parameter
