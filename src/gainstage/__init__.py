@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gainstage import testing as testing
     from gainstage import theory as theory
     from gainstage import train as train
+    from gainstage import transfer as transfer
     from gainstage import watch as watch
     from gainstage.check import Finding as Finding
     from gainstage.check import Report as Report
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
     from gainstage.study import grid as grid
     from gainstage.watch import Watch as Watch
 
-# plan and check are functions too: their packages are callable
-_ROOMS = ("init", "run", "signal", "theory", "nn", "train", "plan", "check", "watch", "report", "testing", "study")
+# plan, check and transfer are functions too: their packages are callable
+_ROOMS = (
+    "init", "run", "signal", "theory", "nn", "train", "plan", "transfer", "check", "watch", "report", "testing", "study"
+)  # fmt: skip
 _HOME = {
     "Arm": "study",
     "Finding": "check",

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from gainstage.cli import main
 
-VERBS = ("demo", "trace", "check", "init", "rule", "gain", "compare", "lab")
+VERBS = ("demo", "trace", "check", "init", "rule", "gain", "transfer", "compare", "lab")
 HEAVY = (
     "torch",
     "numpy",

@@ -543,3 +543,21 @@ def test_no_steps_and_nothing_finite_to_begin_with(data) -> None:
     assert [run.diverged for run in runs] == [False, True]
     assert runs[1].steps == 0
     assert [run.steps for run in train(models[:1], data, steps=0, together=True)] == [0]
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_factors_by_parameter_are_the_same_together_and_alone(optimizer: type[torch.optim.Optimizer]) -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(32, 4), torch.randn(32, 1)
+    first = [nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)) for _ in range(2)]
+    scales = {"2.weight": {"lr": 0.25, "weight_decay": 4.0}, "0.bias": {"lr": 0.0}}
+    given: dict[str, Any] = {"lr": [1e-2, 1e-3], "steps": 5, "batch_size": 8, "options": {"weight_decay": 0.1}}
+    one, other = copy.deepcopy(first), copy.deepcopy(first)
+    for models, together in ((one, True), (other, False)):
+        fit_many(models, x, y, loss=F.mse_loss, optimizer=optimizer, scales=scales, together=together, **given)
+    for a, b, start in zip(one, other, first, strict=True):
+        for p, q in zip(a.parameters(), b.parameters(), strict=True):
+            assert torch.allclose(p, q, atol=1e-6)
+        assert torch.equal(a[0].bias, start[0].bias)
+    with pytest.raises(TrainError, match="names of parameters"):
+        fit_many(one, x, y, loss=F.mse_loss, scales={"3.weight": {"lr": 1.0}}, **given)

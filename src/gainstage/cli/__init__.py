@@ -7,7 +7,20 @@ from gainstage.cli._lazy import LazyGroup
 
 @click.command(
     cls=LazyGroup,
-    verbs=("demo", "trace", "check", "init", "run", "watch", "rule", "gain", "audit", "compare", "lab"),
+    verbs=(
+        "demo",
+        "trace",
+        "check",
+        "init",
+        "run",
+        "watch",
+        "rule",
+        "gain",
+        "audit",
+        "transfer",
+        "compare",
+        "lab",
+    ),  # fmt: skip
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(package_name="gainstage", prog_name="gainstage")

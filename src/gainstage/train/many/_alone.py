@@ -30,7 +30,7 @@ def _alone(job: Job, k: int) -> Fit:
     if not trained:
         raise TrainError("the model has no parameter to train: all have requires_grad=False")
     own = {name for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = job.optimizer(trained, **job.options[0])
+    optimizer = job.optimizer(_groups(job, model), **job.options[0])
     base = [group["lr"] for group in optimizer.param_groups]
     losses: list[float] = []
     stopped: list[int] = []
@@ -63,6 +63,18 @@ def _alone(job: Job, k: int) -> Fit:
             if stopped:
                 break
     return Fit(tuple(losses), diverged=False, stopped=STOPPED if stopped else None)
+
+
+def _groups(job: Job, model: nn.Module) -> list[dict[str, Any]]:
+    """The parameters that are trained, those with factors of their own in groups with the options times these."""
+    usual, scaled = dict(job.optimizer([torch.zeros(1)], **job.options[0]).defaults), job.scales or {}
+    groups: dict[tuple[tuple[str, float], ...], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(tuple(sorted(scaled.get(name, {}).items())), []).append(parameter)
+    return [
+        {"params": own, **{option: usual[option] * factor for option, factor in key}} for key, own in groups.items()
+    ]
 
 
 def outputs(model: nn.Module, x: Any, *, batch_size: int) -> Tensor:

@@ -1,6 +1,6 @@
 """`fit_many`: K networks of one architecture, trained as one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from gainstage.train._loop import Fit, Loss
 from gainstage.train._schedule import Schedule
 from gainstage.train.many._alone import one_by_one
 from gainstage.train.many._errors import CannotStack
-from gainstage.train.many._job import Augment, Job, OnStep, check, options_of, per_member
+from gainstage.train.many._job import Augment, Job, OnStep, check, check_scales, options_of, per_member
 from gainstage.train.many._optimizers import complete
 from gainstage.train.many._together import together as all_together
 
@@ -28,6 +28,7 @@ def fit_many(
     batch_size: int,
     optimizer: type[Optimizer] = Adam,
     options: dict[str, Any] | None = None,
+    scales: Mapping[str, Mapping[str, float]] | None = None,
     clip: float | Sequence[float] | None = None,
     seeds: Sequence[int] | None = None,
     rows: Sequence[Tensor] | None = None,
@@ -56,6 +57,8 @@ def fit_many(
         batch_size: samples a batch, from 1 to `n`.
         optimizer: a class; `SGD`, `Adam`, `AdamW` and `RMSprop` of `torch.optim` run as one.
         options: further arguments of the optimizer, each a value for all or a list with one for each member.
+        scales: by name of a parameter, factors on options of the optimizer, `{"head.weight": {"lr": 0.25}}`; 1 for what
+            is not there.
         clip: largest norm of a member's gradient, one for all or one for each.
         seeds: one for each member; 0, 1, ... by default.
         rows: for each member the rows of `x` that it trains on, for instance a bootstrap sample; all by default.
@@ -98,10 +101,12 @@ def fit_many(
         schedule,
         augment,
         on_step,
+        scales,
     )
     check(job)
     for own in job.options:
-        complete(optimizer, own)
+        known = complete(optimizer, own)
+        check_scales(scales or {}, {name for name, _ in models[0].named_parameters()}, known)
     if together or (together is None and _size(models) <= LARGEST):
         try:
             return all_together(job)

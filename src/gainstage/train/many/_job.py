@@ -61,6 +61,7 @@ class Job:
     schedule: Schedule | None
     augment: Augment | None
     on_step: Sequence[OnStep]
+    scales: Mapping[str, Mapping[str, float]] | None = None  # by parameter, factors on options of the optimizer
 
     def only(self, k: int) -> "Job":
         """The part of member `k`."""
@@ -122,6 +123,15 @@ def check_loss(value: Any, members: tuple[int, ...] = ()) -> None:
         raise TrainError(f"the loss returned {shape}, expected one number. Take its mean: loss(output, y).mean()")
     if not value.requires_grad:
         raise TrainError("the loss has no gradient: no parameter that is trained takes part in it")
+
+
+def check_scales(scales: Mapping[str, Mapping[str, float]], names: set[str], options: Mapping[str, Any]) -> None:
+    """Raise `TrainError` unless every factor is of a parameter and of an option that there are."""
+    for name, factors in scales.items():
+        if name not in names:
+            raise TrainError(f"scales has factors of {name!r}; expected names of parameters, such as {min(names)!r}")
+        if unknown := factors.keys() - options.keys():
+            raise TrainError(f"scales has {min(unknown)!r} of {name!r}; the optimizer has {', '.join(sorted(options))}")
 
 
 class Batches:

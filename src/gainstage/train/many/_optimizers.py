@@ -75,8 +75,10 @@ _HOW = {"foreach", "fused", "capturable", "differentiable", "decoupled_weight_de
 class Optimizers:
     """The optimizers of K members: one kind, each member with its own options."""
 
-    def __init__(self, kind: type[Optimizer], each: Sequence[Mapping[str, Any]]) -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: type[Optimizer], each: Sequence[Mapping[str, Any]], scales: Sequence[Mapping[str, Tensor]] = ()
+    ) -> None:
+        self.kind, self.scales = kind, scales
         self.each = [complete(kind, options) for options in each]
         self.state: list[State] = []
         self.columns: list[Options] = []
@@ -89,7 +91,8 @@ class Optimizers:
         """Write the new parameters to `out`, matrix by matrix; `factor` scales every learning rate."""
         if self.time == 0:
             self.state = [{} for _ in parameters]
-            self.columns = [self._options(matrix) for matrix in parameters]
+            scales = self.scales or [{}] * len(parameters)
+            self.columns = [self._options(matrix, own) for matrix, own in zip(parameters, scales, strict=True)]
         self.time += 1
         for p, g, o, s, to in zip(parameters, gradients, self.columns, self.state, out, strict=True):
             _UPDATES[self.kind](p, g, self.time, o | {"lr": o["lr"] * factor}, s, to)
@@ -99,16 +102,18 @@ class Optimizers:
         for state in self.state:
             state.update({name: matrix[index] for name, matrix in state.items()})
         for options in self.columns:
-            options.update({n: v[index] for n, v in options.items() if isinstance(v, Tensor)})
+            options.update({n: v[index] for n, v in options.items() if isinstance(v, Tensor) and len(v) > 1})
 
-    def _options(self, like: Tensor) -> Options:
-        """Every option as a number where the members agree, else as a column."""
+    def _options(self, like: Tensor, scales: Mapping[str, Tensor]) -> Options:
+        """Every option as a number where the members agree, else as a column; times its factor for every element."""
         found: Options = {}
         for name, first in self.each[0].items():
             values = [options[name] for options in self.each]
             same = all(value == first for value in values)
             wide = torch.float32 if like.dtype in (torch.float16, torch.bfloat16) else like.dtype
             found[name] = first if same else torch.tensor(values, dtype=wide, device=like.device)[:, None]
+            if name in scales and not _zero(found[name]):
+                found[name] = found[name] * scales[name].to(like.device, wide)
         return found
 
 

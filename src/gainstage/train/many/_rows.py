@@ -57,6 +57,21 @@ class Rows:
             for name, values in tensors.items():
                 views[name].copy_(values.detach())
 
+    def factors(self, scales: Mapping[str, Mapping[str, float]]) -> list[dict[str, Tensor]]:
+        """For every matrix, the factors by option as rows `[1, elements]`; those that are 1 throughout are left out."""
+        options = sorted({option for own in scales.values() for option in own})
+        found = []
+        for entries in self.layout:
+            rows = {
+                option: torch.cat(
+                    [torch.full((math.prod(shape),), scales.get(name, {}).get(option, 1.0)) for name, shape in entries]
+                )[None]
+                for option in options
+                if entries
+            }
+            found.append({option: row for option, row in rows.items() if bool((row != 1).any())})
+        return found
+
     def copy(self) -> "Rows":
         """The same values in memory of their own."""
         return Rows(self.layout, [matrix.clone() for matrix in self.matrices])

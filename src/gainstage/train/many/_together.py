@@ -22,10 +22,11 @@ LossOf = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
 def together(job: Job) -> tuple[Fit, ...]:
     """Train the members of `job` in place as one program, or raise `CannotStack` before anything has changed."""
-    optimizers = Optimizers(job.optimizer, job.options)
     stack = Stack(job.models)
+    Optimizers(job.optimizer, job.options)  # raises before anything has changed
     with calm(stack.template, training=True):
         sizes = _tried(job, stack)
+        optimizers = Optimizers(job.optimizer, job.options, stack.trained.factors(job.scales or {}))
         return _Run(job, stack, optimizers, sizes).run()
 
 
