@@ -20,7 +20,7 @@ from gainstage.cli._lazy import LazyGroup
         "transfer",
         "compare",
         "lab",
-    ),  # fmt: skip
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(package_name="gainstage", prog_name="gainstage")
