@@ -20,9 +20,9 @@ def names(room: str) -> dict[str, Any]:
     return {
         name: thing
         for name, thing in found.items()
-        if _callable_room(thing) or not isinstance(thing, types.ModuleType)
         if name not in ("make_callable", "TYPE_CHECKING")
-        and not str(getattr(thing, "__module__", "")).startswith("typing")
+        if _callable_room(thing) or not isinstance(thing, types.ModuleType)
+        if _is_data(thing) or str(getattr(thing, "__module__", "")).startswith(("gainstage", "torch"))
     }
 
 
