@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytest_plugins = ["pytester"]
+collect_ignore_glob = ["helpers/scripts/*"]  # programs: importing one trains
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -278,13 +278,13 @@ def test_a_file_in_the_way_of_the_store_is_said(refused: Callable[..., str], tmp
 
 
 def test_a_model_from_a_file_in_several_arms_trains_in_processes(run, room: Path) -> None:
-    (room / "sized.py").write_text(
+    (room / "two_widths.py").write_text(
         "from torch import nn\ndef net(width=4):\n"
         "    return nn.Sequential(nn.Linear(13, width), nn.ReLU(), nn.Linear(width, 3))\n"
     )
     (room / "s.toml").write_text(
         'data = "wine"\nseeds = 2\nsteps = 20\n'
-        + "".join(f'[[arms]]\nmodel = "sized.py:net"\nlr = 0.01\noptions = {{ width = {w} }}\n' for w in (2, 4))
+        + "".join(f'[[arms]]\nmodel = "two_widths.py:net"\nlr = 0.01\noptions = {{ width = {w} }}\n' for w in (2, 4))
     )
     result = run("compare", "s.toml", "--store", "s.db", "--workers", "2")
     assert result.exit_code == 0, result.output

@@ -44,15 +44,15 @@ class Evidence:
     finite: bool
 
 
-def own_plan(made: Plan, around: Plan, found: Found, kept: dict[str, str]) -> Plan:
+def own_plan(made: Plan, around: Plan, found: Found, kept: dict[str, str], anew: frozenset[str] = frozenset()) -> Plan:
     """The plan that draws anew what was found, by the laws that it was drawn from, and keeps what was decided.
 
     Of what is neither, the values stay; zeros that nothing would ever move, and units that are all alike, are filled as
-    theory has it.
+    theory has it; and so is what is to be filled anew whatever it holds.
     """
     assignments = dict(around.assignments)
     for name, assignment in made.items():
-        if assignment.law is None:
+        if assignment.law is None or name in anew:
             continue
         if name in kept:
             assignments[name] = replace(assignment, law=None, level=None, reason=kept[name])

@@ -105,7 +105,7 @@ def decide(
     around = _around(model, example, blind, made, asked, structure) if structure else made
     if structure and scales:
         scales -= drawn_by(model, around, sorted(scales))
-    authored = own_plan(made, around, found, decided)
+    authored = own_plan(made, around, found, decided, anew)
     reading = behind_inputs(blind)
     new, why = False, "it was asked for"
     if scheme == "auto":

@@ -15,6 +15,7 @@ _SIGNS = {
     "rVert": "‖",
     "sum": "Σ",
     "infty": "∞",
+    "ell": "ℓ",
     "left": "",
     "right": "",
     "Delta": "Δ",

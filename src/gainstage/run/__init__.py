@@ -49,3 +49,4 @@ from gainstage.run._whole import real as real
 from gainstage.run._whole import replicated_like as replicated_like
 from gainstage.run._whole import sharded_like as sharded_like
 from gainstage.run._whole import whole as whole
+from gainstage.run._wrappers import is_fsdp2 as is_fsdp2

@@ -9,6 +9,7 @@ from gainstage.check.experiments.leaves import leaves, place
 from gainstage.check.facts.steps import held
 from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.run import is_fsdp2
 
 UNKNOWN = Quantity(
     "numbers in forward that require a gradient and are no parameters of the model",
@@ -64,6 +65,9 @@ def unregistered_tensor(evidence: Evidence) -> Iterator[Found | Value]:
     Module methods".
     """
     evidence.backward_measured()
+    tensors = (*evidence.model.parameters(), *evidence.model.buffers())
+    if is_fsdp2(evidence.model) or any(t.is_inference() for t in tensors):
+        raise NotMeasured("its parameters are gathered, or were made in inference mode: a pass has other leaves")
     found = leaves(evidence.model, evidence.example, evidence.heard.leaves, seed=evidence.seed)
     if not found:
         yield UNKNOWN(0)

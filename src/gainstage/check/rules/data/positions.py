@@ -133,9 +133,9 @@ def label_shift(evidence: Evidence) -> Iterator[Found | Value]:
     Radford et al., *Improving Language Understanding by Generative Pre-Training*, 2018, equation 1.
     """
     found, seen = judged(evidence), sights(evidence)
-    blind = [each for each in found if each.number in seen and seen[each.number].later <= SEEN.error]
+    blind = [each for each in found if each.number in seen and seen[each.number].later <= SEEN.error and each.lag >= 0]
     if not blind:
-        raise NotMeasured("every output sees later tokens")
+        raise NotMeasured("every output sees later tokens, or repeats earlier ones")
     if any(each.lag == 1 for each in found):
         yield AHEAD(1.0)
         return

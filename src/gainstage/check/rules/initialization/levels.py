@@ -89,7 +89,7 @@ def recurrent_radius(evidence: Evidence) -> Iterator[Found | Value]:
 
 DROWNED = Quantity(
     "mean square that differs between samples, of a sum of a signal and something that is alike for all samples",
-    warning=Limit(1e-3, "The signal has a thirtieth of the other's level. Zoo: lowest 0.05."),
+    warning=Limit(3e-4, "The signal has a sixtieth of the other's level. Zoo: lowest 7e-4 (Pegasus), then 0.05."),
 )
 
 

@@ -26,9 +26,9 @@ PERFECT = Limit(0.02, "Of the gain: the target itself as output costs no more th
 def floor_out_of_reach(evidence: Evidence) -> Iterator[Found | Value]:
     r"""## What it does
     Sets what the last weights put out free, together with the parameters behind them, and searches how low the loss can
-    get, $\\ell_{\\text{reached}}$: by a descent on these numbers alone, without a pass of the model. Compares it with
+    get, $\ell_{\text{reached}}$: by a descent on these numbers alone, without a pass of the model. Compares it with
     the smallest loss over all outputs and with that of one answer for all samples:
-    $(\\ell_{\\text{reached}} - \\ell_{\\text{free}}) / (\\ell_{\\text{constant}} - \\ell_{\\text{free}})$.
+    $(\ell_{\text{reached}} - \ell_{\text{free}}) / (\ell_{\text{constant}} - \ell_{\text{free}})$.
 
     ## Why is this bad?
     No training gets below that, however good the features are. What stands between the last weights and the loss (a

@@ -15,7 +15,7 @@ def exchanged_roles(evidence: Evidence) -> Iterator[Found | Value]:
     linear.
 
     ## Why is this bad?
-    A cross-entropy $-\\sum t \\ln p$ is linear in the target and curved in the prediction. Where it is the other way
+    A cross-entropy $-\sum t \ln p$ is linear in the target and curved in the prediction. Where it is the other way
     round, prediction and target have changed places: its gradient does not depend on what the model says, and outputs
     run to the ends of their range.
 
