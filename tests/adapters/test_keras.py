@@ -118,7 +118,7 @@ def test_names_are_those_of_the_layers_and_a_plan_fills_the_model() -> None:
     names = [site.name for site in gs.record(s.model, s.example)]
     assert names[:3] == ["stem/conv2d#0", "norm/batch_norm#0", "act/relu#0"]
     assert {"shared/matmul#0", "shared/matmul#1", "ln/layer_norm#0", "head/matmul#0"} <= set(names)
-    plan = gs.initialize(s.model, s.example)
+    plan = gs.initialize(s.model, s.example, scheme="theory")
     assert plan["stem.kernel"].role.endswith("batch_norm")
     assert (plan["norm.gamma"].role, plan["norm.beta"].role) == ("norm scale", "norm shift")
     std = float(model.get_layer("stem").kernel.numpy().std())

@@ -467,7 +467,7 @@ def marked(name: str) -> Any:
 def test_planned_and_measured_are_the_closed_form(name: str) -> None:
     torch.manual_seed(0)
     case = CASES[name]()
-    plan = gs.plan(case.model, case.example)
+    plan = gs.plan(case.model, case.example, scheme="theory")
     for weight, wanted in case.variances.items():
         assert variance(plan, weight) == pytest.approx(wanted, rel=0.02), f"variance of {weight}"
     for weight, wanted in case.roles.items():
@@ -486,7 +486,7 @@ def test_planned_and_measured_are_the_closed_form(name: str) -> None:
 def test_the_level_of_a_recurrent_state_is_known_to_a_fifth(name: str) -> None:
     torch.manual_seed(0)
     case = CASES[name]()
-    plan = gs.plan(case.model, case.example)
+    plan = gs.plan(case.model, case.example, scheme="theory")
     assert measured(case, plan, case.model)["head.weight"] == pytest.approx(CHANCE, rel=0.2)
 
 

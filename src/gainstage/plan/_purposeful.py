@@ -72,7 +72,7 @@ def found_in(model: nn.Module, names: Iterable[str]) -> Found:
         if seen.what:
             if not (_reset(seen, values) or (drawn and _could_be(seen, drawn, values))):
                 found.decisions[name] = seen.what
-            elif seen.std == 0:  # no draw is
+            elif seen.std == 0 and (values.numel() > 1 or not seen.largest or not drawn or drawn.what):  # no draw is
                 found.laws[name] = init.constant(float(values.flatten()[0]))
             continue
         if values.numel() < _FEW:

@@ -137,6 +137,8 @@ class Recorder(TorchFunctionMode):
         if self.phase == "replay":
             self._replay(op, results[0])
             return
+        if written is not None and op.startswith("resize") and self.provenance.get(written) is None:
+            return  # what it has grown by holds no numbers yet: it is looked at when it is read
         moves = op in REARRANGE or is_collective(func) or any(shares_memory(results[0], t) for t in reads)
         view = moves and (written is None or op.startswith("resize"))  # what it makes holds no numbers yet
         kind = "view" if view else ("loss" if self.phase == "loss" else "op")

@@ -35,7 +35,14 @@ UNDERFLOW = Limit(
 )
 
 
-@rule("FWD204", "error", explains=("FWD201",))
+@rule(
+    "FWD204",
+    "error",
+    explains=(
+        "FWD212",
+        "FWD201",
+    ),
+)
 def dead_units(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Counts the units of each ReLU, however it is written (`clamp(min=0)`, `maximum`), that are 0 for every sample and
