@@ -107,6 +107,10 @@ class LessonBattery:
         assert "<math" in page
         assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
 
+
+class BrowserBattery(LessonBattery):
+    """And in a real browser, for some lessons: the parts of a page are the same in all."""
+
     def test_in_a_real_browser(self, lab_browser: Any, lab_address: str) -> None:
         case, home = self.case, lab_address.split("/?")[0]
         page = lab_browser.new_page()

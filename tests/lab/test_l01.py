@@ -1,6 +1,6 @@
 """Lesson 1: the loops agree, a start that is too small learns nothing and the planned one learns."""
 
-from lesson_battery import Case, LessonBattery, definitions
+from lesson_battery import BrowserBattery, Case, definitions
 
 CASE = Case(
     "l01_why",
@@ -14,7 +14,7 @@ CASE = Case(
 )
 
 
-class TestLesson(LessonBattery):
+class TestLesson(BrowserBattery):
     case = CASE
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from lesson_battery import Case, LessonBattery, app_of, definitions
+from lesson_battery import BrowserBattery, Case, app_of, definitions
 
 import gainstage as gs
 from gainstage.lab.lessons import l05_he as lesson
@@ -23,7 +23,7 @@ CASE = Case(
 AT_START = {"kind": "drawn", "formula": "z", "law": "its own gain", "depth": 20, "width": 128, "seed": 0}
 
 
-class TestLesson(LessonBattery):
+class TestLesson(BrowserBattery):
     case = CASE
 
 

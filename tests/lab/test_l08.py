@@ -3,7 +3,7 @@
 from math import log
 
 import pytest
-from lesson_battery import Case, LessonBattery, app_of, definitions
+from lesson_battery import BrowserBattery, Case, app_of, definitions
 
 CASE = Case(
     "l08_residual",
@@ -17,7 +17,7 @@ CASE = Case(
 )
 
 
-class TestLesson(LessonBattery):
+class TestLesson(BrowserBattery):
     case = CASE
 
 

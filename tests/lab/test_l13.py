@@ -1,7 +1,7 @@
 """Lesson 13: what each variant delivers, exactly and counted; and DropConnect beside dropout."""
 
 import pytest
-from lesson_battery import Case, LessonBattery, definitions
+from lesson_battery import BrowserBattery, Case, definitions
 
 from gainstage.lab.lessons import l13_dropout as page
 
@@ -17,7 +17,7 @@ CASE = Case(
 )
 
 
-class TestLesson(LessonBattery):
+class TestLesson(BrowserBattery):
     case = CASE
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lesson_battery import Case, LessonBattery, app_of, definitions
+from lesson_battery import BrowserBattery, Case, app_of, definitions
 
 from gainstage import GainstageError, Subject
 from gainstage.check import Report
@@ -26,7 +26,7 @@ CASE = Case(
 )
 
 
-class TestLesson(LessonBattery):
+class TestLesson(BrowserBattery):
     case = CASE
 
 
