@@ -1,6 +1,7 @@
 """Adapters with the real frameworks: Lightning, Transformers, Keras, Accelerate."""
 
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,15 @@ import gainstage as gs
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 X, Y = torch.randn(128, 8, generator=torch.Generator().manual_seed(0)), torch.arange(128) % 3
+
+
+@pytest.fixture(autouse=True)
+def no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where marimo is imported, as by other tests of this process, Transformers' Trainer asks for IPython."""
+    from transformers.utils import import_utils
+
+    monkeypatch.delitem(sys.modules, "marimo", raising=False)
+    import_utils.is_in_notebook.cache_clear()
 
 
 @pytest.fixture

@@ -11,6 +11,16 @@ from click.testing import CliRunner, Result
 
 from gainstage.cli import main
 
+
+@pytest.fixture(autouse=True)
+def no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where marimo is imported, as by other tests of this process, Transformers' Trainer asks for IPython."""
+    from transformers.utils import import_utils
+
+    monkeypatch.delitem(sys.modules, "marimo", raising=False)
+    import_utils.is_in_notebook.cache_clear()
+
+
 SCRIPTS = Path(__file__).parents[1] / "helpers" / "scripts"
 PLAIN = """
 import sys
