@@ -107,7 +107,6 @@ USE = {
     ),
     "FilterResponseNorm": ("batch of 1; with its own thresholded activation", "maps of 1x1"),
     "EvoNormS0": ("a norm and its activation in one, any batch", "an activation behind it"),
-    "WeightStandardization": ("with GroupNorm, instead of BatchNorm", "depthwise weights of few entries"),
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from files import put
 from gainstage.check import RULES
 from rooms import ROOMS, first_line, home, names
-from rules import _what
+from rules import what
 
 TITLE = (
     "# gainstage\n\n> Initialize any PyTorch module well, with a reason for every parameter; check a model before and "
@@ -21,7 +21,7 @@ def write(place: Path) -> None:
             "code": r.code,
             "name": r.name,
             "severity": r.severity,
-            "what": _what(r),
+            "what": what(r),
             "page": f"reference/rules/{r.code}.html",
         }
         for r in (RULES[code] for code in sorted(RULES))
@@ -44,7 +44,7 @@ def _llms(docs: Path) -> str:
         lines.append(f"- [gs.{name}](reference/rooms/{where}.html): {first_line(thing, name)}")
     lines += ["", "## Rooms", "", *(f"- [{room}](reference/rooms/{room}.html)" for room in ROOMS), ""]
     lines += ["## Rules of `gainstage check`", ""]
-    lines += [f"- [{r.code} {r.name}](reference/rules/{r.code}.html): {_what(r)}" for _, r in sorted(RULES.items())]
+    lines += [f"- [{r.code} {r.name}](reference/rules/{r.code}.html): {what(r)}" for _, r in sorted(RULES.items())]
     return "\n".join(lines) + "\n"
 
 

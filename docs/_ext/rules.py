@@ -34,7 +34,7 @@ def write(place: Path) -> None:
                 "| rule | usual severity | it |",
                 "|---|---|---|",
             ]
-            lines += [f"| [{r.code} {r.name}]({r.code}.md) | {r.severity} | {_what(r)} |" for r in of[family]]
+            lines += [f"| [{r.code} {r.name}]({r.code}.md) | {r.severity} | {what(r)} |" for r in of[family]]
             lines.append("")
     put(place / "index.md", "\n".join(lines) + "\n")
 
@@ -78,7 +78,7 @@ def page(rule: Rule) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _what(rule: Rule) -> str:
+def what(rule: Rule) -> str:
     """The first sentence below "What it does"."""
     text = rule.doc.split("## What it does", 1)[-1].split("##")[0].strip().replace("\n", " ")
     return (text.split(". ")[0].rstrip(".") + ".").replace("|", "\\|")

@@ -13,7 +13,7 @@ from gainstage.check.config import Config
 from gainstage.check.evidence import Evidence
 from gainstage.check.findings import FAILED, Finding, NotJudged, Report
 from gainstage.errors import ForwardError, GainstageError
-from gainstage.run import Loss, NotRestored, Subject, entry, subject_from, with_shapes
+from gainstage.run import Loss, NotRestored, Subject, entry, with_shapes
 
 
 @entry
@@ -77,8 +77,6 @@ def check(
         >>> [(f.code, f.where) for f in gs.check(model, torch.randn(32, 8)).findings if f.severity == "error"]
         [('INI101', '0.weight')]
     """
-    if not isinstance(model, nn.Module | type) and not isinstance(example, nn.Module):
-        model = subject_from(model)
     settings = (config or Config()).over(select, ignore)
     rules = [r for r in chosen(settings.select, settings.ignore) if settings.severity_of(r.code) != "off"]
     subject = given(model, example, target, loss, optimizer, train_step)

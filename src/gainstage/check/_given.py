@@ -1,4 +1,4 @@
-"""What people call `check` with: a subject, a batch of NumPy arrays or a loader, a loss by its name."""
+"""What people call `check` with: a subject or a trainer, a batch of NumPy arrays or a loader, a loss by its name."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from gainstage.errors import GainstageError
-from gainstage.run import Loss, Subject, map_tensors
+from gainstage.run import Loss, Subject, map_tensors, subject_from
 
 _LOSSES = sorted(
     name for name in dir(F) if name.endswith(("_loss", "cross_entropy", "cross_entropy_with_logits", "_div"))
@@ -38,12 +38,9 @@ def given(model: Any, example: Any, target: Any, loss: Any, optimizer: Any, trai
             f"{model.__name__} is a class: give the model itself, check({model.__name__}(...), example)"
         )
     if not isinstance(model, nn.Module):
-        swapped = isinstance(example, nn.Module)
-        raise GainstageError(
-            "the model comes first: check(model, example)"
-            if swapped
-            else f"expected an nn.Module, got {type(model).__name__}: give the model itself, check(model, example)"
-        )
+        if isinstance(example, nn.Module):
+            raise GainstageError("the model comes first: check(model, example)")
+        return given(subject_from(model), example, target, loss, optimizer, train_step)
     if example is None:
         raise GainstageError("no example was given: check(model, example), a batch that the model can be called with")
     if isinstance(example, DataLoader):

@@ -33,6 +33,7 @@ from gainstage.signal._record import observe as observe
 from gainstage.signal._record import record as record
 from gainstage.signal._residual import Branch as Branch
 from gainstage.signal._residual import branches as branches
+from gainstage.signal._scores import attention_scores as attention_scores
 from gainstage.signal._sites import Ref as Ref
 from gainstage.signal._sites import Site as Site
 from gainstage.signal._spread import Bins as Bins

@@ -32,9 +32,7 @@ class OwnTask:
 def arm_of(settings: Mapping[str, Any], train: Train) -> Arm:
     """The arm of a dict of settings; its `lr`, if it has one, is the arm's own and may be `"tuned"`."""
     options = {name: value for name, value in settings.items() if name != "lr"}
-    if "lr" in settings:
-        return Arm(model=train, options=options, lr=settings["lr"])  # type: ignore[arg-type]
-    return Arm(model=train, options=options, lr=0.0)  # type: ignore[arg-type]
+    return Arm(model=train, options=options, lr=settings.get("lr", 0.0))  # type: ignore[arg-type]
 
 
 def run_own(task: OwnTask) -> tuple[Outcome, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from gainstage.run import map_tensors
-from gainstage.signal import tensors_among
+from gainstage.signal import attention_scores, tensors_among
 
 
 def key_of(tensor: Tensor) -> int:
@@ -83,19 +83,9 @@ def _attended(
     value: Tensor,
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+    *others: Any,
+    **named: Any,
 ) -> tuple[Tensor, Tensor]:
     """Logits and result of `F.scaled_dot_product_attention`."""
-    if enable_gqa and query.shape[-3] != key.shape[-3]:
-        repeat = query.shape[-3] // key.shape[-3]
-        key, value = key.repeat_interleave(repeat, -3), value.repeat_interleave(repeat, -3)
-    logits = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    masked = logits
-    if is_causal:
-        allowed = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
-        masked = masked.masked_fill(~allowed, float("-inf"))
-    if attn_mask is not None:
-        masked = masked.masked_fill(~attn_mask, float("-inf")) if attn_mask.dtype == torch.bool else masked + attn_mask
+    logits, masked, value = attention_scores(query, key, value, attn_mask, *others, **named)
     return logits, F.dropout(masked.softmax(-1), dropout_p, training=dropout_p > 0) @ value

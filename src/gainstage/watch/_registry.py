@@ -7,13 +7,14 @@ codes of the family RUN.
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
-from gainstage.check import RULES, Finding, Fix, Found, Rule, Severity
+from gainstage.check import RULES, Finding, Found, Rule, Severity
+from gainstage.check.findings import SEVERITIES
 from gainstage.watch.history import History
 
 Watched = Callable[[History], Iterator[Found]]
 WATCHED: dict[str, Rule] = {}
-_FUNCTIONS: dict[str, Watched] = {}
 
 
 def watched(code: str, severity: Severity, *, explains: tuple[str, ...] = ()) -> Callable[[Watched], Watched]:
@@ -29,7 +30,6 @@ def watched(code: str, severity: Severity, *, explains: tuple[str, ...] = ()) ->
         name = RULES[code].name if code in RULES else function.__name__.replace("_", "-")
         doc = inspect.getdoc(function) or ""
         WATCHED[code] = Rule(code, name, severity, doc, function, explains, "it reads a run")  # type: ignore[arg-type]
-        _FUNCTIONS[code] = function
         return function
 
     return register
@@ -37,9 +37,9 @@ def watched(code: str, severity: Severity, *, explains: tuple[str, ...] = ()) ->
 
 def findings(history: History) -> Iterator[Finding]:
     """What every rule finds, in the order of their codes."""
-    for code, function in sorted(_FUNCTIONS.items()):
-        for f in function(history):
-            rule = WATCHED[code]
+    for code, rule in sorted(WATCHED.items()):
+        read: Any = rule.function  # of a history, see `watched`
+        for f in read(history):
             yield Finding(code, rule.name, f.severity, f.where, f.measured, f.expected, f.message, f.fix)
 
 
@@ -71,11 +71,5 @@ def folded(found: list[tuple[int, Finding]], every: int) -> tuple[Finding, ...]:
             symptoms.setdefault(key, []).append(f"{item[1].code} {item[1].name} at {item[1].where}: {item[1].measured}")
         else:
             causes.append(item)
-    order = {"error": 0, "warning": 1, "note": 2}
     told = [(s, replace(f, symptoms=tuple(symptoms.get((f.code, f.where), ())))) for s, f in causes]
-    return tuple(f for _, f in sorted(told, key=lambda item: (order[item[1].severity], item[0])))
-
-
-def fix(text: str) -> Fix:
-    """A fix that is a sentence."""
-    return Fix(text)
+    return tuple(f for _, f in sorted(told, key=lambda item: (SEVERITIES.index(item[1].severity), item[0])))

@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gainstage.nn.norm._axes import along_channels, check_several, count_per_channel
-from gainstage.nn.norm._evo import EvoNorm, instance_moments, pooled_moments
+from gainstage.nn.norm._evo import OfBatch, instance_moments, pooled_moments
 from gainstage.nn.norm._fused import blocks, by_hand, pulled_back, workspace
 
 
@@ -100,7 +100,7 @@ def _backward(
     return torch.stack([grad_v, grad_weight, gradient.sum(others), both - to_instance.sum(others)])
 
 
-class EvoNormB0(EvoNorm):
+class EvoNormB0(OfBatch):
     r"""EvoNorm-B0: division by the larger of the batch's deviation and a line through the sample's.
 
     $$ y = \frac{x}{\max\bigl(\sqrt{\sigma_B^2 + \epsilon},\; v x + \sqrt{\sigma_{nc}^2 + \epsilon}\bigr)}\,\gamma
@@ -125,26 +125,6 @@ class EvoNormB0(EvoNorm):
         Liu, Brock, Simonyan, Le, *Evolving Normalization-Activation Layers*, NeurIPS 2020, table 2.
     """
 
-    running_var: Tensor
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(num_features, eps, device, dtype)
-        self.momentum = momentum
-        self.register_buffer("running_var", torch.empty(num_features, device=device, dtype=dtype))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """`v`, weight and running variance 1, bias 0."""
-        super().reset_parameters()
-        nn.init.ones_(self.running_var)
-
     def forward(self, x: Tensor) -> Tensor:
         """Shape `[N, num_features, ...]`, kept."""
         inputs = self._checked(x)
@@ -156,12 +136,5 @@ class EvoNormB0(EvoNorm):
             y = evo_norm_b0(*inputs, var, self.eps)
             batch_var = inputs[0].detach().var([0, *range(2, x.dim())], correction=0) if self.training else None
         if self.training and x.numel():
-            n = count_per_channel(x)
-            with torch.no_grad():
-                unbiased = (batch_var.flatten() * (n / (n - 1))).to(self.running_var.dtype)
-                self.running_var.lerp_(unbiased, self.momentum)
+            self._keep(batch_var, count_per_channel(x))
         return y.to(x.dtype)  # type: ignore[no-any-return]
-
-    def extra_repr(self) -> str:
-        """Arguments as they were given."""
-        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"

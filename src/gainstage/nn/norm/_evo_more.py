@@ -1,10 +1,9 @@
 """The further EvoNorms of the paper, B1, B2, S1 and S2: no learned slope, in plain operations."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from gainstage.nn._leaf import Leaf
 from gainstage.nn.norm._axes import (
     affine,
     along_channels,
@@ -14,51 +13,18 @@ from gainstage.nn.norm._axes import (
     moments,
     upcast,
 )
-from gainstage.nn.norm._group import check_groups
+from gainstage.nn.norm._evo import OfBatch, OfGroup
 
 
-class _EvoNorm(Leaf, nn.Module):
-    """Weight and bias for each channel."""
-
-    def __init__(
-        self, num_features: int, eps: float, device: torch.device | str | None, dtype: torch.dtype | None
-    ) -> None:
-        super().__init__()
-        self.num_features, self.eps = num_features, eps
-        self.weight = nn.Parameter(torch.empty(num_features, device=device, dtype=dtype))
-        self.bias = nn.Parameter(torch.empty(num_features, device=device, dtype=dtype))
-
-    def reset_parameters(self) -> None:
-        """Weight 1, bias 0."""
-        nn.init.ones_(self.weight)
-        nn.init.zeros_(self.bias)
-
-    def _root_mean_square(self, z: Tensor) -> Tensor:
-        return (z.square().mean(list(range(2, z.dim())), keepdim=True) + self.eps).sqrt()
+def root_mean_square(z: Tensor, eps: float) -> Tensor:
+    """Of each channel of each sample, `[N, C, 1, ...]`."""
+    return (z.square().mean(list(range(2, z.dim())), keepdim=True) + eps).sqrt()
 
 
-class _OfBatch(_EvoNorm):
+class _OfBatch(OfBatch):
     """Division by the larger of the batch's deviation and something of the sample."""
 
-    running_var: Tensor
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(num_features, eps, device, dtype)
-        self.momentum = momentum
-        self.register_buffer("running_var", torch.empty(num_features, device=device, dtype=dtype))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Weight and running variance 1, bias 0."""
-        super().reset_parameters()
-        nn.init.ones_(self.running_var)
+    vectors = ("weight", "bias")
 
     def _of_sample(self, z: Tensor) -> Tensor:
         raise NotImplementedError
@@ -77,30 +43,14 @@ class _OfBatch(_EvoNorm):
         n = count_per_channel(z)
         check_several(self, z, n, "a channel")
         var = moments(z, [0, *range(2, z.dim())])[1]
-        with torch.no_grad():
-            self.running_var.lerp_((var * (n / (n - 1))).to(self.running_var.dtype), self.momentum)
+        self._keep(var, n)
         return var
 
-    def extra_repr(self) -> str:
-        """Arguments as they were given."""
-        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
 
-
-class _OfGroup(_EvoNorm):
+class _OfGroup(OfGroup):
     """SiLU over a statistic of a group of channels."""
 
-    def __init__(
-        self,
-        num_features: int,
-        groups: int = 32,
-        eps: float = 1e-5,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        check_groups(groups, num_features)
-        super().__init__(num_features, eps, device, dtype)
-        self.groups = groups
-        self.reset_parameters()
+    vectors = ("weight", "bias")
 
     def _of_group(self, z: Tensor) -> Tensor:
         raise NotImplementedError
@@ -113,10 +63,6 @@ class _OfGroup(_EvoNorm):
         statistic = self._of_group(z.reshape(x.shape[0], self.groups, members, *x.shape[2:])) + self.eps
         scale = statistic.rsqrt().repeat_interleave(members, 1).view(x.shape[0], x.shape[1], *[1] * (x.dim() - 2))
         return affine(F.silu(z) * scale, self.weight, self.bias).to(x.dtype)
-
-    def extra_repr(self) -> str:
-        """Arguments as they were given."""
-        return f"{self.num_features}, groups={self.groups}, eps={self.eps}"
 
 
 class EvoNormB1(_OfBatch):
@@ -144,7 +90,7 @@ class EvoNormB1(_OfBatch):
     """
 
     def _of_sample(self, z: Tensor) -> Tensor:
-        return (z + 1) * self._root_mean_square(z)
+        return (z + 1) * root_mean_square(z, self.eps)
 
 
 class EvoNormB2(_OfBatch):
@@ -168,7 +114,7 @@ class EvoNormB2(_OfBatch):
     """
 
     def _of_sample(self, z: Tensor) -> Tensor:
-        return self._root_mean_square(z) - z
+        return root_mean_square(z, self.eps) - z
 
 
 class EvoNormS1(_OfGroup):

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from gainstage.nn.norm._axes import along_channels, check_several
-from gainstage.nn.norm._evo import EvoNorm, instance_moments, pooled_moments
+from gainstage.nn.norm._evo import OfGroup, instance_moments, pooled_moments
 from gainstage.nn.norm._fused import blocks, by_hand, pulled_back, workspace
-from gainstage.nn.norm._group import check_groups
 
 
 def evo_norm_s0(x: Tensor, v: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
@@ -94,7 +93,7 @@ def _spread(groups: Tensor, x: Tensor) -> Tensor:
     return groups.expand(-1, -1, count).reshape(x.shape[0], x.shape[1], *[1] * (x.dim() - 2))
 
 
-class EvoNormS0(EvoNorm):
+class EvoNormS0(OfGroup):
     r"""EvoNorm-S0: a gate over a group's standard deviation; nothing depends on the batch.
 
     $$ y = \frac{x\, \operatorname{sigmoid}(v x)}{\sqrt{\sigma_g^2 + \epsilon}}\,\gamma + \beta $$
@@ -117,26 +116,9 @@ class EvoNormS0(EvoNorm):
         Liu, Brock, Simonyan, Le, *Evolving Normalization-Activation Layers*, NeurIPS 2020, table 2.
     """
 
-    def __init__(
-        self,
-        num_features: int,
-        groups: int = 32,
-        eps: float = 1e-5,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        check_groups(groups, num_features)
-        super().__init__(num_features, eps, device, dtype)
-        self.groups = groups
-        self.reset_parameters()
-
     def forward(self, x: Tensor) -> Tensor:
         """Shape `[N, num_features, ...]`, kept."""
         inputs = self._checked(x)
         check_several(self, x, x.shape[1:].numel() // self.groups, "a group")
         compute = _EvoNormS0.apply if by_hand(x) else evo_norm_s0
         return compute(*inputs, self.groups, self.eps).to(x.dtype)
-
-    def extra_repr(self) -> str:
-        """Arguments as they were given."""
-        return f"{self.num_features}, groups={self.groups}, eps={self.eps}"

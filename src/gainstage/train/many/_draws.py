@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from gainstage.init import fill_, normal, uniform
+from gainstage.signal import attention_scores
 from gainstage.train.many._errors import CannotStack
 
 _UNIFORM, _NORMAL = uniform(0.0, 1.0), normal(0.0, 1.0)
@@ -150,16 +151,8 @@ def _attention(
 ) -> Any:
     if dropout_p == 0:
         return func(query, key, value, attn_mask, 0.0, is_causal, scale=scale, enable_gqa=enable_gqa)
-    if enable_gqa:
-        repeat = query.shape[-3] // key.shape[-3]
-        key, value = key.repeat_interleave(repeat, -3), value.repeat_interleave(repeat, -3)
-    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
-        allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-        scores = scores.masked_fill(~allowed, -math.inf)
-    if attn_mask is not None:
-        scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-    return _dropout(draws, None, scores.softmax(-1), dropout_p) @ value
+    _, masked, value = attention_scores(query, key, value, attn_mask, is_causal, scale, enable_gqa)
+    return _dropout(draws, None, masked.softmax(-1), dropout_p) @ value
 
 
 def _inside(draws: Draws, func: FunctionType, *args: Any, **kwargs: Any) -> Any:

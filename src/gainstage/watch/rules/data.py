@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from gainstage.check import Found, Limit
-from gainstage.watch._registry import fix, watched
+from gainstage.check import Fix, Found, Limit
+from gainstage.watch._registry import watched
 from gainstage.watch.history import History
 
 STUCK = Limit(5, "batches in a row; random batches of distinct samples never repeat.")
@@ -37,5 +37,5 @@ def stuck_batch(history: History) -> Iterator[Found]:
             measured=f"the batch of step {steps[-run].step - 1} was given {run + 1} times in a row",
             expected="batches that differ",
             message=f"since step {steps[-run].step} the loader gives the same batch",
-            fix=fix("look at the iterator: next(iter(loader)) in the loop, a cache, an exhausted or failed worker"),
+            fix=Fix("look at the iterator: next(iter(loader)) in the loop, a cache, an exhausted or failed worker"),
         )

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from statistics import median
 
-from gainstage.check import Found, Limit
-from gainstage.watch._registry import fix, watched
+from gainstage.check import Fix, Found, Limit
+from gainstage.watch._registry import watched
 from gainstage.watch.history import History, began
 from gainstage.watch.reading import Reading, number
 
@@ -42,7 +42,7 @@ def missing_gradient(history: History) -> Iterator[Found]:
             measured=f"no gradient since step {step}, in {len(lost)} of {len(history.now.parameters)} parameters",
             expected="a gradient in every report, as before",
             message="this part is no longer trained",
-            fix=fix(
+            fix=Fix(
                 "look for detach(), no_grad(), requires_grad_(False) or a branch that is switched off at that step"
             ),
         )
@@ -83,7 +83,7 @@ def exploding_gradient(history: History) -> Iterator[Found]:
             measured=f"norm {series[-1][1]:.3g}, {first:.3g} at first; beyond {GROWN:g} times since step {step}",
             expected=f"within {GROWN:g} times of the start",
             message="the gradient explodes",
-            fix=fix("clip its norm, lower the rate; look which parameter's grew first"),
+            fix=Fix("clip its norm, lower the rate; look which parameter's grew first"),
         )
 
 
@@ -114,7 +114,7 @@ def vanishing_gradient(history: History) -> Iterator[Found]:
             measured=f"norm {series[-1][1]:.2g}, {first:.2g} at first, at a loss of {history.now.loss:.3g}",
             expected=f"above {GONE:g} of the start while the loss is large",
             message=f"since step {step} the gradient has vanished",
-            fix=fix("look for saturated or dead units in watch.report; gs.check shows where the signal ends"),
+            fix=Fix("look for saturated or dead units in watch.report; gs.check shows where the signal ends"),
         )
 
 
@@ -148,5 +148,5 @@ def growing_norm(history: History) -> Iterator[Found]:
             measured=f"norm {growth[name]:.3g} times that of the start, {usual:.2g} in the median parameter",
             expected=f"within {HEAVY:g} times",
             message="this parameter grows away from the others",
-            fix=fix("give it weight decay or a lower rate; add z-loss where it is the output head"),
+            fix=Fix("give it weight decay or a lower rate; add z-loss where it is the output head"),
         )

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from math import isfinite
 from statistics import mean, median
 
-from gainstage.check import Found, Limit
-from gainstage.watch._registry import fix, watched
+from gainstage.check import Fix, Found, Limit
+from gainstage.watch._registry import watched
 from gainstage.watch.history import History, Step, usual
 
 BEFORE = 60  # steps that a loss is compared with
@@ -72,7 +72,7 @@ def bad_batch(history: History) -> Iterator[Found]:
             message="the inputs of this batch are broken"
             if odd
             else "this one batch does not fit: look at its samples",
-            fix=fix(f"find what the loader gave at step {step.step}; check ranges, clip the gradient norm"),
+            fix=Fix(f"find what the loader gave at step {step.step}; check ranges, clip the gradient norm"),
         )
 
 
@@ -115,7 +115,7 @@ def shifted_loss(history: History) -> Iterator[Found]:
                 expected="a loss that falls, or stays",
                 message="the loss has jumped and stays up, while nothing in model and optimizer has changed: the "
                 "targets, or the data, are others since",
-                fix=fix(f"compare the batches, and their targets, of before and after step {step}"),
+                fix=Fix(f"compare the batches, and their targets, of before and after step {step}"),
             )
             return
 
@@ -158,7 +158,7 @@ def plateau(history: History) -> Iterator[Found]:
         message="gradients are alive and lead nowhere: the rate, or the pairing of inputs and targets"
         if alive
         else "gradients are dead: nothing can be learned from here",
-        fix=fix("overfit one batch; try rates 10 times smaller and larger" if alive else "check the start: gs.check"),
+        fix=Fix("overfit one batch; try rates 10 times smaller and larger" if alive else "check the start: gs.check"),
     )
 
 
@@ -191,5 +191,5 @@ def overfitting(history: History) -> Iterator[Found]:
             f"{rising[0][2]:.3g}, {rising[-1][2]:.3g} now",
             expected="both fall",
             message=f"since step {rising[0][0]} the model learns its training data by heart",
-            fix=fix("stop there (gs.train.EarlyStopping), or regularize: mixup, dropout, more data"),
+            fix=Fix("stop there (gs.train.EarlyStopping), or regularize: mixup, dropout, more data"),
         )

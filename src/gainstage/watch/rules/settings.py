@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from math import isfinite
 from statistics import median
 
-from gainstage.check import Found, Limit
-from gainstage.watch._registry import fix, watched
+from gainstage.check import Fix, Found, Limit
+from gainstage.watch._registry import watched
 from gainstage.watch.history import History
 from gainstage.watch.reading import Reading, number
 
@@ -58,7 +58,7 @@ def rate_too_high(history: History) -> Iterator[Found]:
                     f"{median(before[-10:]):.2g}, now {max(after):.2g}",
                     expected=f"no jump beyond {JUMP:g} times the largest rate before",
                     message=f"since step {step} the steps are {rate / largest:.3g} times as large",
-                    fix=fix(f"go back to a rate of {largest:.3g}; look at what sets it at step {step}"),
+                    fix=Fix(f"go back to a rate of {largest:.3g}; look at what sets it at step {step}"),
                 )
                 return
         if rate > largest:
@@ -109,7 +109,7 @@ def changed_setting(history: History) -> Iterator[Found]:
                     message="weight decay works against the signal since"
                     if name == "weight decay"
                     else "steps follow gradients of long ago since",
-                    fix=fix(f"go back to {name} {a:.3g}"),
+                    fix=Fix(f"go back to {name} {a:.3g}"),
                 )
                 return
 
@@ -152,7 +152,7 @@ def evaluation_mode(history: History) -> Iterator[Found]:
             measured=f"training mode until step {first}, evaluation mode at step {modes[-1][0]}",
             expected="training mode at every step",
             message="steps are made in evaluation mode",
-            fix=fix("call model.train() at the beginning of every epoch"),
+            fix=Fix("call model.train() at the beginning of every epoch"),
         )
 
 
@@ -184,7 +184,7 @@ def overflow(history: History) -> Iterator[Found]:
                 f"{now.scale:.3g}",
                 expected="one left out now and then",
                 message=f"since about step {before.step} gradients overflow in half precision",
-                fix=fix("find the largest activation (watch.readings[-1].sites), use bfloat16, or lower the rate"),
+                fix=Fix("find the largest activation (watch.readings[-1].sites), use bfloat16, or lower the rate"),
             )
             return
 
@@ -220,5 +220,5 @@ def rounded_updates(history: History) -> Iterator[Found]:
             f"{len(names)} parameters",
             expected=f"below {LOST:.0%}",
             message="the updates are below the rounding of half precision",
-            fix=fix("keep the parameters in float32 (autocast), or round stochastically"),
+            fix=Fix("keep the parameters in float32 (autocast), or round stochastically"),
         )

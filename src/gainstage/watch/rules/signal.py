@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from math import isinf
 
-from gainstage.check import Found, Limit
-from gainstage.watch._registry import fix, watched
+from gainstage.check import Fix, Found, Limit
+from gainstage.watch._registry import watched
 from gainstage.watch.history import History, began
 from gainstage.watch.reading import number
 
@@ -36,7 +36,7 @@ def non_finite_site(history: History) -> Iterator[Found]:
             measured=f"NaN or infinite entries at step {step}{since}",
             expected="finite numbers",
             message="this is the first site whose output is not finite",
-            fix=fix("look at its inputs: a division or logarithm at 0, an overflow of half precision, a broken sample"),
+            fix=Fix("look at its inputs: a division or logarithm at 0, an overflow of half precision, a broken sample"),
         )
         return
 
@@ -60,7 +60,7 @@ def non_finite_loss(history: History) -> Iterator[Found]:
             measured=f"not finite at step {bad[0].step}",
             expected="finite numbers",
             message="training is broken from here on",
-            fix=fix("go back to a checkpoint before, with a lower rate; leave out the batch"),
+            fix=Fix("go back to a checkpoint before, with a lower rate; leave out the batch"),
         )
 
 
@@ -95,7 +95,7 @@ def dead_units(history: History) -> Iterator[Found]:
                 measured=f"{series[-1][1]:.0%} of the units are dead since about step {step}, {start:.0%} at first",
                 expected=f"at most {DEAD:.0%}",
                 message="most units of this layer died in training",
-                fix=fix("lower the rate or warm it up; use GELU or leaky ReLU; look at the biases in front"),
+                fix=Fix("lower the rate or warm it up; use GELU or leaky ReLU; look at the biases in front"),
             )
 
 
@@ -125,7 +125,7 @@ def collapsed_samples(history: History) -> Iterator[Found]:
                 measured=f"between samples varies {series[-1][1]:.1e} of the mean square, {series[0][1]:.2g} at first",
                 expected=f"above {COLLAPSED:g}",
                 message=f"since about step {step} all samples look alike here",
-                fix=fix("go back to before; lower rate or decay, or a loss that keeps samples apart"),
+                fix=Fix("go back to before; lower rate or decay, or a loss that keeps samples apart"),
             )
             return
 
@@ -164,7 +164,7 @@ def saturated_attention(history: History) -> Iterator[Found]:
                 f"{logits[-1][1]:.3g}, {small:.3g} at first; since about step {step}",
                 expected=f"entropy above {SHARP:g}, logits that stay",
                 message="the attention collapses onto single keys",
-                fix=fix("normalize queries and keys (QK norm), lower the rate, or add z-loss"),
+                fix=Fix("normalize queries and keys (QK norm), lower the rate, or add z-loss"),
             )
             return
 
@@ -201,7 +201,7 @@ def router_collapse(history: History) -> Iterator[Found]:
                 f"share; at first {first:.0%} and {load:.2g}",
                 expected="every expert in use",
                 message=f"since about step {step} the router sends everything to few experts",
-                fix=fix("add or raise the load balancing loss; noise in the router; a lower rate for it"),
+                fix=Fix("add or raise the load balancing loss; noise in the router; a lower rate for it"),
             )
             return
 
@@ -239,5 +239,5 @@ def frozen_statistics(history: History) -> Iterator[Found]:
             f"is {number(history.now.norms[name].ratio):.3g} of the batch's",
             expected="statistics that follow the batches",
             message="batch normalization no longer updates what evaluation will use",
-            fix=fix("look for momentum=0, track_running_stats or a part in eval(); gs.train.update_batchnorm repairs"),
+            fix=Fix("look for momentum=0, track_running_stats or a part in eval(); gs.train.update_batchnorm repairs"),
         )
