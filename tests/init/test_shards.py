@@ -4,15 +4,13 @@ Real gloo processes on this machine, one launch per world size; the ranks run on
 own number, so that is covered as well.
 """
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from ranks import reports_of
 
 from gainstage import init
 
@@ -41,22 +39,7 @@ def expected():
 @pytest.fixture(scope="module", params=[1, 2, 4])
 def ranks(request, tmp_path_factory):
     """What each rank of a world of this size reports."""
-    store = tmp_path_factory.mktemp("gloo") / "store"
-    command = [sys.executable, worker.__file__]
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}
-    world = request.param
-    started = [
-        subprocess.Popen(
-            [*command, str(r), str(world), str(store)], env=alone, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for r in range(world)
-    ]
-    reports = []
-    for process in started:
-        out, err = process.communicate(timeout=180)
-        assert process.returncode == 0, err.decode()[-2000:]
-        reports.append(json.loads(out.decode().splitlines()[-1]))
-    return reports
+    return reports_of(worker, request.param, tmp_path_factory.mktemp("gloo") / "store")
 
 
 def test_any_sharding_gives_the_same_bits(ranks, expected):

@@ -3,9 +3,6 @@
 Two real gloo processes on this machine, launched once; what needs one process only runs in this one.
 """
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from ranks import reports_of
 from torch import nn
 
 import gainstage as gs
@@ -28,23 +26,7 @@ LOOKS = [call for call in worker.CALLS if call not in ("initialize", "calibrate"
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two ranks reports."""
-    store = tmp_path_factory.mktemp("gloo") / "store"
-    single = os.environ | {"OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, worker.__file__, str(rank), "2", str(store)],
-            env=single,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
-    reports = []
-    for process in started:
-        out, err = process.communicate(timeout=180)
-        assert process.returncode == 0, err.decode()[-2000:]
-        reports.append(json.loads(out.decode().splitlines()[-1]))
-    return reports
+    return reports_of(worker, 2, tmp_path_factory.mktemp("gloo") / "store")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ranks import reports_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import mse_loss
@@ -300,23 +301,7 @@ def processes(tmp_path_factory):
     if not dist.is_available() or not dist.is_gloo_available():
         pytest.skip("no gloo here")
     folder = tmp_path_factory.mktemp("agree")
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, agree_worker.__file__]
-    started = [
-        subprocess.Popen(
-            [*command, str(r), "2", str(folder / "store"), str(folder)],
-            env=alone,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for r in range(2)
-    ]
-    reports = []
-    for process in started:
-        out, err = process.communicate(timeout=180)
-        assert process.returncode == 0, err.decode()[-2000:]
-        reports.append(json.loads(out.decode().splitlines()[-1]))
-    return reports
+    return reports_of(agree_worker, 2, folder / "store", folder)
 
 
 def test_processes_stop_together_and_restore_the_same(processes) -> None:

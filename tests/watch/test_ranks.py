@@ -1,14 +1,12 @@
 """A watch in DDP and FSDP2 on two gloo processes: the numbers of one process, one collective a report."""
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch.distributed as dist
+from ranks import reports_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 import ranks_worker as worker
@@ -18,21 +16,7 @@ pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_avai
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    store = tmp_path_factory.mktemp("gloo") / "store"
-    command = [sys.executable, worker.__file__]
-    single = os.environ | {"OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [*command, str(rank), "2", str(store)], env=single, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for rank in range(2)
-    ]
-    reports = []
-    for process in started:
-        out, err = process.communicate(timeout=180)
-        assert process.returncode == 0, err.decode()[-2000:]
-        reports.append(json.loads(out.decode().splitlines()[-1]))
-    return reports
+    return reports_of(worker, 2, tmp_path_factory.mktemp("gloo") / "store")
 
 
 @pytest.fixture(scope="module")
