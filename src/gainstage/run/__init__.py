@@ -12,8 +12,10 @@ from gainstage.run._example import batch_size as batch_size
 from gainstage.run._example import call as call
 from gainstage.run._example import call_on as call_on
 from gainstage.run._example import describe as describe
+from gainstage.run._example import leaves_among as leaves_among
 from gainstage.run._example import map_tensors as map_tensors
 from gainstage.run._example import own_copy as own_copy
+from gainstage.run._example import tensors_among as tensors_among
 from gainstage.run._example import tensors_in as tensors_in
 from gainstage.run._foreign import foreign as foreign
 from gainstage.run._gradients import gradients as gradients

@@ -15,13 +15,13 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
-from gainstage.run._example import tensors_in
+from gainstage.run._example import tensors_among, tensors_in
 from gainstage.run._hub import Listener, listening
 from gainstage.run._lines import line_of_user
 from gainstage.run._living import living, schedules, trains_any
 from gainstage.run._names import class_name
 from gainstage.run._pair import Pass, pair_of
-from gainstage.run._program import Tracer, tensors_among
+from gainstage.run._program import Tracer
 from gainstage.run._seen import Counts, Pair, rows, total_norm
 from gainstage.run._subject import Subject
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy, deepcopy
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from gainstage.run._entry import abroad
 from gainstage.run._foreign import foreign
+
+Leaf = TypeVar("Leaf")
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -38,6 +40,23 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
             yield from walk(vars(value), depth + 1)
 
     return walk(value, 0)
+
+
+def leaves_among(value: Any, kind: type[Leaf]) -> Iterator[Leaf]:
+    """What is of this kind in the nested arguments of a call, in their order, as often as it is there."""
+    if isinstance(value, kind):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from leaves_among(item, kind)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from leaves_among(item, kind)
+
+
+def tensors_among(value: Any) -> Iterator[Tensor]:
+    """The tensors in the nested arguments of a call."""
+    return leaves_among(value, Tensor)
 
 
 def map_tensors(

@@ -4,7 +4,7 @@ A program is a list of calls: of modules, as a whole, and of the torch functions
 Whatever was computed without a gradient (targets, noise, masks, what was detached) is a constant of it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.run._example import map_tensors, tensors_in
+from gainstage.run._example import leaves_among, map_tensors, tensors_in
 from gainstage.run._lines import Line
 
 
@@ -52,11 +52,11 @@ class Call:
 
     def reads(self) -> Iterator[Var]:
         """The computed tensors among its arguments."""
-        yield from _leaves((self.args, self.kwargs), Var)
+        yield from leaves_among((self.args, self.kwargs), Var)
 
     def constants(self) -> Iterator[Tensor]:
         """The given tensors among its arguments."""
-        yield from _leaves((self.args, self.kwargs), Tensor)
+        yield from leaves_among((self.args, self.kwargs), Tensor)
 
 
 @dataclass
@@ -149,23 +149,7 @@ def replay(
     return values
 
 
-def tensors_among(value: Any) -> Iterator[Tensor]:
-    """The tensors in nested arguments."""
-    return _leaves(value, Tensor)
-
-
 def _autocast(made: tuple[Tensor, ...]) -> tuple[str, torch.dtype] | None:
     """Device and dtype of the mixed precision that is on."""
     kind = made[0].device.type if made else "cpu"
     return (kind, torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None
-
-
-def _leaves(value: Any, kind: type) -> Iterator[Any]:
-    if isinstance(value, kind):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _leaves(item, kind)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item, kind)

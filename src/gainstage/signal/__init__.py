@@ -14,7 +14,6 @@ from gainstage.signal._formulas import Call as Call
 from gainstage.signal._formulas import measured_ratio as measured_ratio
 from gainstage.signal._functions import has_reentrant_checkpoint as has_reentrant_checkpoint
 from gainstage.signal._functions import op_name as op_name
-from gainstage.signal._functions import tensors_among as tensors_among
 from gainstage.signal._functions import unchecked as unchecked
 from gainstage.signal._graph import Fate as Fate
 from gainstage.signal._graph import Graph as Graph

@@ -1,7 +1,7 @@
 """Facts about torch functions and tensors that recording relies on."""
 
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gainstage.run import has_data
+from gainstage.run import has_data, tensors_among
 from gainstage.signal import ops
 from gainstage.signal._moments import plain_of
 from gainstage.signal._sites import Ref
@@ -86,17 +86,6 @@ def unit_axis_of(x: Tensor) -> int:
 
 def outputs_of(result: Any) -> tuple[Tensor, ...]:
     return (result,) if isinstance(result, Tensor) else tuple(tensors_among(result))
-
-
-def tensors_among(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from tensors_among(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_among(item)
 
 
 def map_refs(value: Any, change: Callable[[Tensor], Ref]) -> Any:

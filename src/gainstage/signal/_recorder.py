@@ -20,6 +20,7 @@ from gainstage.run import (
     has_data,
     hint,
     named_parameters,
+    tensors_among,
     tensors_in,
 )
 from gainstage.signal import ops
@@ -39,7 +40,6 @@ from gainstage.signal._functions import (
     packet_name,
     same_memory,
     shares_memory,
-    tensors_among,
     unchecked,
     unit_axis_of,
 )

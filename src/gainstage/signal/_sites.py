@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from gainstage.run import leaves_among
 from gainstage.signal._moments import Moments
 
 
@@ -52,7 +53,7 @@ class Site:
     inputs: tuple[Ref, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.inputs = tuple(_refs((self.args, self.kwargs)))
+        self.inputs = tuple(leaves_among((self.args, self.kwargs), Ref))
 
     @property
     def is_leaf(self) -> bool:
@@ -64,17 +65,6 @@ class Site:
         if name in self.kwargs:
             return self.kwargs[name]
         return self.args[position] if position < len(self.args) else default
-
-
-def _refs(value: Any) -> Iterator[Ref]:
-    if isinstance(value, Ref):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _refs(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _refs(item)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gainstage.run import map_tensors
-from gainstage.signal import attention_scores, tensors_among
+from gainstage.run import map_tensors, tensors_among
+from gainstage.signal import attention_scores
 
 
 def key_of(tensor: Tensor) -> int:

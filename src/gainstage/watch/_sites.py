@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gainstage.run import tensors_in
-from gainstage.signal import Modules, measure, op_name, ops, sample_axis, tensors_among, unchecked
+from gainstage.run import tensors_among, tensors_in
+from gainstage.signal import Modules, measure, op_name, ops, sample_axis, unchecked
 
 ENTRIES = 2**16  # of a site that are read
 WINDOW = 5  # reports in which a dead unit was never active

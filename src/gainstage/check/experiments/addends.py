@@ -10,8 +10,8 @@ from torch.overrides import TorchFunctionMode
 
 from gainstage.check.experiments._quiet import Quiet
 from gainstage.check.experiments.training import rows_of
-from gainstage.run import Loss, call, map_tensors, objective, tensors_in, undisturbed
-from gainstage.signal import op_name, tensors_among
+from gainstage.run import Loss, call, map_tensors, objective, tensors_among, tensors_in, undisturbed
+from gainstage.signal import op_name
 
 _ADDS = frozenset({"add", "sub", "radd"})
 _STEP = 0.1  # by which outputs are moved, over their level

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gainstage.check.experiments._plain import plain
-from gainstage.run import Loss, call, objective, tensors_in
-from gainstage.signal import op_name, ops, tensors_among
+from gainstage.run import Loss, call, objective, tensors_among, tensors_in
+from gainstage.signal import op_name, ops
 
 _SQUARES = frozenset({"pow", "square", "abs"})
 
