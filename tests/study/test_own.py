@@ -21,10 +21,6 @@ def train(arm: dict[str, Any], seed: int) -> float:
     return 0.1 * arm["width"] - (math.log10(arm.get("lr", 0.1)) + 1) ** 2 + noise
 
 
-def curve(arm: dict[str, Any], seed: int) -> list[float]:
-    return [0.1, 0.5, 0.5 + arm["width"] / 100 + seed / 1e6]
-
-
 def diverges(arm: dict[str, Any], seed: int) -> float:
     return math.nan if arm["width"] == 2 else 1.0
 
@@ -58,6 +54,9 @@ def test_its_rate_is_tuned_with_seeds_that_are_not_reported(tmp_path: Path) -> N
 
 
 def test_processes_give_the_same_numbers() -> None:
+    def curve(arm: dict[str, Any], seed: int) -> list[float]:  # of no module that a worker would have to import
+        return [0.1, 0.5, 0.5 + arm["width"] / 100 + seed / 1e6]
+
     study = Study(train=curve, arms=[{"width": w} for w in (1, 2)], seeds=2)
     one, two = study.run(executor=Serial()), study.run()
     assert [each.scores for each in one.arms] == [each.scores for each in two.arms]
