@@ -141,7 +141,8 @@ OPTIMIZERS = st.one_of(
     st.tuples(
         st.just(torch.optim.SGD), st.fixed_dictionaries({"momentum": st.floats(0.1, 0.9), "nesterov": st.just(True)})
     ),
-    st.tuples(st.just(torch.optim.RMSprop), st.fixed_dictionaries({"alpha": share, "momentum": share})),
+    # near alpha = 0 a step is the sign of the gradient, and the sign of rounding noise is nobody's
+    st.tuples(st.just(torch.optim.RMSprop), st.fixed_dictionaries({"alpha": st.floats(0.5, 0.99), "momentum": share})),
 )
 
 
