@@ -17,9 +17,8 @@ from gainstage.check import RULES
 from gainstage.check._engine import FAILED
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("name", FAULTY)
-def test_the_cause_is_named_first(name: str, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "name"), [(number % 2, name) for number, name in enumerate(FAULTY)])
+def test_the_cause_is_named_first(seed: int, name: str) -> None:
     fault = FAULTY[name]
     torch.manual_seed(seed)
     subject = fault.build()

@@ -17,7 +17,7 @@ ZOO = {**HEALTHY, **HUGGING_FACE}
 
 @pytest.mark.parametrize("name", ZOO)
 def test_a_healthy_model_is_passed(name: str) -> None:
-    for seed, with_loss in ((0, True), (1, True), (2, False)):
+    for seed, with_loss in ((0, True), (1, False)):
         torch.manual_seed(seed)
         subject = ZOO[name]()
         example, given = subject.example, {"target": subject.target, "loss": subject.loss}

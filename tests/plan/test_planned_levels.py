@@ -1,4 +1,5 @@
-"""Planned level = measured level behind every weight of the zoo, within the factor that theory justifies.
+"""On every model of the zoo: a start names every parameter, the check afterwards has nothing to say, and the level that
+is planned is the level that is measured behind every weight, within the factor that theory justifies.
 
 A plan takes an input's level as the nearest power of 4: a factor of 2 at most. Besides, theory is one of wide networks:
 the mean square over n units of one fill is off by a factor of about 1 + sqrt(2 / n) where all samples are alike, 1.25
@@ -12,6 +13,7 @@ its diff.
 """
 
 from collections.abc import Iterator
+from math import log
 from pathlib import Path
 
 import healthy_any  # noqa: F401
@@ -25,12 +27,14 @@ from healthy_optimizer import OPTIMIZERS, TRAINED
 from torch import nn
 
 import gainstage as gs
+from gainstage.run import named_parameters
 from gainstage.signal import Graph
 
 FACTOR, FEWEST, HELD = 2.5, 8, 1.15
 AGAIN = {f"{model}_with_{optimizer}" for model in TRAINED for optimizer in OPTIMIZERS}  # with an optimizer
 ZOO = {name: build for name, build in (HEALTHY | HUGGING_FACE).items() if name not in AGAIN}
 del ZOO["on_the_meta_device"]
+NO_CLASSES = {"clipmodel", "siglipmodel", "vitmaeforpretraining"}  # they compare images with texts or with images
 TABLE = Path(__file__).parent / "golden" / "planned_levels.txt"
 Levels = dict[str, tuple[int, float]]  # by weight: how many units, measured over planned level
 
@@ -90,12 +94,23 @@ def beyond(ratio: float, factor: float = FACTOR) -> bool:
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_every_weight_writes_the_level_that_is_planned(name: str, table: dict, request: pytest.FixtureRequest) -> None:
+def test_an_initialized_model_is_healthy_and_writes_the_levels_that_are_planned(
+    name: str, table: dict, request: pytest.FixtureRequest
+) -> None:
     torch.manual_seed(0)
     subject = ZOO[name]()
     plan = gs.initialize(subject.model, subject.example)
-    graph = Graph(gs.record(subject.model, subject.example, backward=False))
-    found = {weight: ratio for weight, (units, ratio) in levels(plan, graph).items() if units >= FEWEST}
+    assert set(plan) == {name for name, _ in named_parameters(subject.model)}
+    assert all(assignment.role and assignment.reason for assignment in plan.values())
+    report = gs.check(subject.model, subject.example, target=subject.target, loss=subject.loss)
+    assert report.ok, str(report)
+    if name in HUGGING_FACE and name not in NO_CLASSES:  # language and vision models start near chance
+        labels = subject.example["labels"]
+        classes = 500 if labels.dim() > 1 else subject.model.config.num_labels
+        assert not report.tape.surrogate
+        assert report.tape.loss == pytest.approx(log(classes), rel=0.1)
+
+    found = {weight: ratio for weight, (units, ratio) in levels(plan, Graph(report.tape)).items() if units >= FEWEST}
     if request.config.getoption("--update-golden"):
         table[name] = len(found), {weight: ratio for weight, ratio in found.items() if beyond(ratio)}
     count, known = table.get(name, (len(found), {}))
