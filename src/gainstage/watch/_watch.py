@@ -17,6 +17,8 @@ from gainstage.watch._pack import unpack
 from gainstage.watch.history import History
 from gainstage.watch.reading import VERSION, Header, Reading
 
+JUDGED = 5  # steps: the rules are not asked more often
+
 
 class Sink(Protocol):
     """Where reports go: see `gainstage.watch.sinks`."""
@@ -74,6 +76,7 @@ class Watch(Loop):
         self.sinks, self.on_finding = list(sinks), on_finding
         self.history = History()
         self._found: dict[tuple[str, str], tuple[int, Finding]] = {}
+        self._judged = -JUDGED  # the step at which the rules were asked last
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self.header = Header(VERSION, class_name(model), trainable, every)
         for sink in self.sinks:
@@ -103,6 +106,7 @@ class Watch(Loop):
     def report(self) -> Report:
         """What was found so far, causes first, as `check` reports it."""
         self._read()
+        self._judge()
         found = _registry.folded(list(self._found.values()), self.every)
         sites = max((len(r.sites) for r in self.history.readings[-2:]), default=0)
         judged = tuple(sorted(_registry.WATCHED)) if self.history.readings else ()
@@ -152,13 +156,20 @@ class Watch(Loop):
         while self._pending:
             reading = unpack(self._pending.pop(0))
             self.history.add(reading)
-            new = []
-            for finding in _registry.findings(self.history):
-                if (key := (finding.code, finding.where)) not in self._found:
-                    self._found[key] = (reading.step, finding)
-                    new.append(finding)
+            new = self._judge() if reading.nonfinite or reading.step - self._judged >= JUDGED else []
             for sink in self.sinks:
                 sink.write(reading, new)
             for finding in new if self.on_finding is not None else ():
                 assert self.on_finding is not None
                 self.on_finding(finding)
+
+    def _judge(self) -> list[Finding]:
+        """Ask the rules; what they had not found before."""
+        if not self.history.readings or self._judged == self.history.now.step:
+            return []
+        self._judged, new = self.history.now.step, []
+        for finding in _registry.findings(self.history):
+            if (key := (finding.code, finding.where)) not in self._found:
+                self._found[key] = (self._judged, finding)
+                new.append(finding)
+        return new

@@ -1,15 +1,25 @@
 """What the rules of a watch read: the reports so far, and every step between them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf, isfinite, nan
 from statistics import median
 
-from gainstage.watch.reading import Number, Reading, number
+import msgspec
 
-KEPT = 512  # reports; of older ones the first few stay
+from gainstage.watch.reading import Attention, Norm, Parameter, Place, Reading, Router, number
+from gainstage.watch.table import Curves, Table
+
+KEPT = 256  # reports; of older ones the first few stay
 STEPS = 4096
 FIRST = 8
+_KINDS: dict[str, type[msgspec.Struct]] = {
+    "parameters": Parameter,
+    "sites": Place,
+    "attentions": Attention,
+    "routers": Router,
+    "norms": Norm,
+}
 
 
 @dataclass
@@ -37,12 +47,18 @@ class History:
 
     readings: list[Reading] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    _tables: dict[str, Table] = field(default_factory=dict)
 
     def add(self, reading: Reading) -> None:
         """One more report."""
         self.readings.append(reading)
         if len(self.readings) > KEPT:
             del self.readings[FIRST]
+        for kind, fields in _KINDS.items():
+            if places := getattr(reading, kind):
+                if kind not in self._tables:
+                    self._tables[kind] = Table(fields.__struct_fields__, KEPT, FIRST)
+                self._tables[kind].add(reading.step, places)
         count = len(reading.losses)
         for place, loss in enumerate(reading.losses):
             level = number(reading.levels[place]) if place < len(reading.levels) else nan
@@ -58,14 +74,15 @@ class History:
         """The last report."""
         return self.readings[-1]
 
-    def series(self, of: Callable[[Reading], Number]) -> list[tuple[int, float]]:
-        """A quantity over the reports, where it is finite, with the step of each."""
-        pairs = ((reading.step, number(of(reading))) for reading in self.readings)
-        return [(step, value) for step, value in pairs if isfinite(value)]
+    def curves(self, kind: str, quantity: str) -> Curves:
+        """One quantity of all places of a kind over the reports that have measured any.
 
-    def names(self, of: Callable[[Reading], Iterable[str]]) -> list[str]:
-        """The places in the last report."""
-        return list(of(self.now))
+        Args:
+            kind: `"parameters"`, `"sites"`, `"attentions"`, `"routers"` or `"norms"`: see `Reading`.
+            quantity: a field of what a report holds a place.
+        """
+        table = self._tables.get(kind)
+        return table.curves(quantity) if table is not None else Table((quantity,), 0, 0).curves(quantity)
 
 
 def usual(values: Iterable[float]) -> tuple[float, float]:
@@ -75,13 +92,3 @@ def usual(values: Iterable[float]) -> tuple[float, float]:
         return nan, nan
     middle = median(finite)
     return middle, 1.4826 * median(abs(v - middle) for v in finite)
-
-
-def began(series: list[tuple[int, float]], beyond: Callable[[float], bool]) -> int | None:
-    """The step from which on every value to the end is beyond; None where the last is not."""
-    start = None
-    for step, value in reversed(series):
-        if not beyond(value):
-            break
-        start = step
-    return start

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from statistics import median
 
+import numpy as np
+
 from gainstage.check import Fix, Found, Limit
 from gainstage.watch._registry import watched
-from gainstage.watch.history import History, began
-from gainstage.watch.reading import Reading, number
+from gainstage.watch.history import History
+from gainstage.watch.table import Curves
 
 
 @watched("BWD303", "warning", explains=("RUN002", "RUN003", "RUN006"))
@@ -23,23 +25,21 @@ def missing_gradient(history: History) -> Iterator[Found]:
     ## References
     PyTorch documentation, *Autograd mechanics*.
     """
-    last = history.readings[-3:]
-    if len(history.readings) < 6 or all(any(number(r.unused) > 0 for r in now.routers.values()) for now in last):
+    idle = history.curves("routers", "unused").values[-3:]
+    if len(history.readings) < 6 or (idle.size and (idle > 0).any(1).all()):
         return
-    lost = []
-    for name in history.now.parameters:
-        series = history.series(lambda r, name=name: r.parameters[name].gradient if name in r.parameters else None)  # type: ignore[misc]
-        step = began(series, lambda v: v == 0)
-        if step is not None and sum(s >= step for s, _ in series) >= 3:
-            before = [v for s, v in series if s < step]
-            if len(before) >= 3 and all(v > 0 for v in before[-3:]):
-                lost.append((step, name))
+    curves = history.curves("parameters", "gradient")
+    lost = [
+        (step, name)
+        for name, place, step, reports in curves.stretches(curves.values == 0)
+        if reports >= 3 and _trained(curves, place, step)
+    ]
     if lost:
         step, name = min(lost)
         yield Found(
             "warning",
             name,
-            measured=f"no gradient since step {step}, in {len(lost)} of {len(history.now.parameters)} parameters",
+            measured=f"no gradient since step {step}, in {len(lost)} of {len(curves.names)} parameters",
             expected="a gradient in every report, as before",
             message="this part is no longer trained",
             fix=Fix(
@@ -48,13 +48,21 @@ def missing_gradient(history: History) -> Iterator[Found]:
         )
 
 
+def _trained(curves: Curves, place: int, until: int) -> bool:
+    """Whether the three reports before a step have seen a gradient here."""
+    before = curves.values[curves.steps < until, place]
+    before = before[np.isfinite(before)][-3:]
+    return len(before) == 3 and bool((before > 0).all())
+
+
 GROWN = Limit(100.0, "times the median of the first reports; healthy nets of the tests: at most 12.")
 GONE = Limit(1e-4, "of the median of the first reports, while the loss is still above half of its start.")
 
 
-def total(reading: Reading) -> float:
-    """Norm of the whole gradient as it arrives."""
-    return float(sum(number(p.arrived) ** 2 for p in reading.parameters.values()) ** 0.5)
+def whole(history: History) -> Curves:
+    """Norm of the whole gradient as it arrives, in every report."""
+    steps, norms = history.curves("parameters", "arrived").total()
+    return Curves(steps, ["gradient"], norms[:, None])
 
 
 @watched("BWD302", "warning", explains=("RUN002", "RUN003"))
@@ -71,16 +79,17 @@ def exploding_gradient(history: History) -> Iterator[Found]:
     ## References
     Pascanu, Mikolov, Bengio, *On the Difficulty of Training Recurrent Neural Networks*, ICML 2013.
     """
-    series = history.series(lambda r: total(r) if r.parameters else None)
-    if len(series) < 8:
+    curves = whole(history)
+    if len(curves.steps) < 8:
         return
-    first = median(v for _, v in series[:5])
-    step = began(series, lambda v: v > GROWN * first)
-    if first > 0 and step is not None and sum(s >= step for s, _ in series) >= 3:
+    first, now = float(np.median(curves.values[:5])), float(curves.last[0])
+    for _, _, step, reports in curves.stretches(curves.values > GROWN * first):
+        if not first > 0 or reports < 3:
+            continue
         yield Found(
             "warning",
             "gradient",
-            measured=f"norm {series[-1][1]:.3g}, {first:.3g} at first; beyond {GROWN:g} times since step {step}",
+            measured=f"norm {now:.3g}, {first:.3g} at first; beyond {GROWN:g} times since step {step}",
             expected=f"within {GROWN:g} times of the start",
             message="the gradient explodes",
             fix=Fix("clip its norm, lower the rate; look which parameter's grew first"),
@@ -101,17 +110,18 @@ def vanishing_gradient(history: History) -> Iterator[Found]:
     ## References
     Hochreiter, *Untersuchungen zu dynamischen neuronalen Netzen*, 1991.
     """
-    series = history.series(lambda r: total(r) if r.parameters else None)
-    if len(series) < 8 or not history.steps:
+    curves = whole(history)
+    if len(curves.steps) < 8 or not history.steps:
         return
-    first = median(v for _, v in series[:5])
-    step = began(series, lambda v: v < GONE * first)
+    first, now = float(np.median(curves.values[:5])), float(curves.last[0])
     start = median(s.loss for s in history.steps[:10])
-    if step is not None and sum(s >= step for s, _ in series) >= 3 and history.now.loss > 0.5 * start > 0:
+    for _, _, step, reports in curves.stretches(curves.values < GONE * first):
+        if reports < 3 or not history.now.loss > 0.5 * start > 0:
+            continue
         yield Found(
             "warning",
             "gradient",
-            measured=f"norm {series[-1][1]:.2g}, {first:.2g} at first, at a loss of {history.now.loss:.3g}",
+            measured=f"norm {now:.2g}, {first:.2g} at first, at a loss of {history.now.loss:.3g}",
             expected=f"above {GONE:g} of the start while the loss is large",
             message=f"since step {step} the gradient has vanished",
             fix=Fix("look for saturated or dead units in watch.report; gs.check shows where the signal ends"),
@@ -135,17 +145,19 @@ def growing_norm(history: History) -> Iterator[Found]:
     ## References
     Wortsman et al., *Small-scale Proxies for Large-scale Transformer Training Instabilities*, ICLR 2024.
     """
-    first, now = history.readings[0].parameters, history.now.parameters
-    growth = {n: number(now[n].weight) / w for n in now if n in first and (w := number(first[n].weight)) > 1e-3}
-    if len(growth) < 4 or len(history.readings) < 8:
+    curves = history.curves("parameters", "weight")
+    if len(curves.names) < 4 or len(curves.steps) < 8:
         return
-    usual = median(growth.values())
-    name = max(growth, key=lambda n: growth[n])
-    if growth[name] > HEAVY and usual < 2:
+    first = curves.first(1)[0]
+    growth = np.where(first > 1e-3, curves.last / np.maximum(first, 1e-3), np.nan)
+    if np.isfinite(growth).sum() < 4:
+        return
+    usual, place = float(np.nanmedian(growth)), int(np.nanargmax(growth))
+    if growth[place] > HEAVY and usual < 2:
         yield Found(
             "note",
-            name,
-            measured=f"norm {growth[name]:.3g} times that of the start, {usual:.2g} in the median parameter",
+            curves.names[place],
+            measured=f"norm {growth[place]:.3g} times that of the start, {usual:.2g} in the median parameter",
             expected=f"within {HEAVY:g} times",
             message="this parameter grows away from the others",
             fix=Fix("give it weight decay or a lower rate; add z-loss where it is the output head"),

@@ -145,14 +145,14 @@ def plateau(history: History) -> Iterator[Found]:
     first, last = mean(losses[:10]), mean(losses[-50:])
     if not (first > 0 and last > FLAT * first):
         return
-    norms = history.series(lambda r: sum((p.gradient or 0.0) ** 2 for p in r.parameters.values()) ** 0.5)
-    alive = not norms or norms[-1][1] > QUIET * norms[0][1]
+    norms = history.curves("parameters", "gradient").total()[1]
+    alive = not len(norms) or bool(norms[-1] > QUIET * norms[0])
     yield Found(
         "note",
         "loss",
         measured=f"{first:.3g} in the first steps, {last:.3g} in the last 50 of {history.now.step}; "
-        f"gradient norm {norms[0][1]:.2g}, now {norms[-1][1]:.2g}"
-        if norms
+        f"gradient norm {norms[0]:.2g}, now {norms[-1]:.2g}"
+        if len(norms)
         else f"{first:.3g}, now {last:.3g}",
         expected="a loss that falls",
         message="gradients are alive and lead nowhere: the rate, or the pairing of inputs and targets"

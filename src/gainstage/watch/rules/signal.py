@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from math import isinf
 
+import numpy as np
+
 from gainstage.check import Fix, Found, Limit
 from gainstage.watch._registry import watched
-from gainstage.watch.history import History, began
+from gainstage.watch.history import History
 from gainstage.watch.reading import number
 
 _LOSS = ("RUN002", "RUN003", "RUN006")
@@ -23,7 +25,11 @@ def non_finite_site(history: History) -> Iterator[Found]:
     ## References
     IEEE 754-2019, section 7.
     """
+    curves = history.curves("sites", "nonfinite")
+    suspects = set(curves.steps[(curves.values > 0).any(1)])
     for now in history.readings:
+        if not now.broken and now.step not in suspects:
+            continue
         named = now.broken or next((n for n, s in now.sites.items() if number(s.nonfinite) > 0), "")
         if not named or named == "?":
             continue
@@ -82,17 +88,16 @@ def dead_units(history: History) -> Iterator[Found]:
     ## References
     Lu et al., *Dying ReLU and Initialization*, 2020.
     """
-    for name in history.now.sites:
-        series = history.series(lambda r, name=name: r.sites[name].dead if name in r.sites else None)  # type: ignore[misc]
-        if len(series) < 4:
-            continue
-        start = min(v for _, v in series[:3])
-        step = began(series, lambda v, start=start: v > max(DEAD, min(start + RISE, 0.99)))  # type: ignore[misc]
-        if step is not None and step < series[-1][0] and start < DEAD:
+    curves = history.curves("sites", "dead")
+    first = curves.first().min(0, initial=np.inf)
+    beyond = curves.values > np.maximum(DEAD, np.minimum(first + RISE, 0.99))
+    for name, place, step, reports in curves.stretches(beyond):
+        if reports >= 2 and first[place] < DEAD and curves.counts[place] >= 4:
             yield Found(
                 "error",
                 name,
-                measured=f"{series[-1][1]:.0%} of the units are dead since about step {step}, {start:.0%} at first",
+                measured=f"{curves.last[place]:.0%} of the units are dead since about step {step}, "
+                f"{first[place]:.0%} at first",
                 expected=f"at most {DEAD:.0%}",
                 message="most units of this layer died in training",
                 fix=Fix("lower the rate or warm it up; use GELU or leaky ReLU; look at the biases in front"),
@@ -113,16 +118,15 @@ def collapsed_samples(history: History) -> Iterator[Found]:
     ## References
     Jing et al., *Understanding Dimensional Collapse in Contrastive Self-supervised Learning*, ICLR 2022.
     """
-    for name in history.now.sites:
-        series = history.series(lambda r, name=name: r.sites[name].between if name in r.sites else None)  # type: ignore[misc]
-        if len(series) < 4 or not min(v for _, v in series[:3]) > 1e-2:
-            continue
-        step = began(series, lambda v: v < COLLAPSED)
-        if step is not None and step < series[-1][0]:
+    curves = history.curves("sites", "between")
+    first = curves.first()
+    for name, place, step, reports in curves.stretches(curves.values < COLLAPSED):
+        if reports >= 2 and curves.counts[place] >= 4 and first[:, place].min() > 1e-2:
             yield Found(
                 "error",
                 name,
-                measured=f"between samples varies {series[-1][1]:.1e} of the mean square, {series[0][1]:.2g} at first",
+                measured=f"between samples varies {curves.last[place]:.1e} of the mean square, "
+                f"{first[0, place]:.2g} at first",
                 expected=f"above {COLLAPSED:g}",
                 message=f"since about step {step} all samples look alike here",
                 fix=Fix("go back to before; lower rate or decay, or a loss that keeps samples apart"),
@@ -146,22 +150,17 @@ def saturated_attention(history: History) -> Iterator[Found]:
     Zhai et al., *Stabilizing Transformer Training by Preventing Attention Entropy Collapse*, ICML 2023. Dehghani et
     al., *Scaling Vision Transformers to 22 Billion Parameters*, ICML 2023, section 2.
     """
-    for name in history.now.attentions:
-        entropy = history.series(lambda r, name=name: r.attentions[name].entropy if name in r.attentions else None)  # type: ignore[misc]
-        logits = history.series(lambda r, name=name: r.attentions[name].logit if name in r.attentions else None)  # type: ignore[misc]
-        if len(entropy) < 4 or len(logits) < 4:
-            continue
-        wide = min(v for _, v in entropy[:3])
-        small = max(v for _, v in logits[:3])
-        sharp = began(entropy, lambda v, wide=wide: v < min(SHARP, 0.5 * wide))  # type: ignore[misc]
-        large = began(logits, lambda v, small=small: v > max(LOGIT * small, 30.0))  # type: ignore[misc]
-        step = min((s for s in (sharp, large) if s is not None), default=None)
-        if step is not None and step < entropy[-1][0]:
+    entropy, logits = history.curves("attentions", "entropy"), history.curves("attentions", "logit")
+    wide, small = entropy.first().min(0, initial=np.inf), logits.first().max(0, initial=0.0)
+    sharp = entropy.stretches(entropy.values < np.minimum(SHARP, 0.5 * wide))
+    large = logits.stretches(logits.values > np.maximum(LOGIT * small, 30.0))
+    for name, place, step, reports in sorted([*sharp, *large], key=lambda s: (s.place, s.step)):
+        if reports >= 2 and min(entropy.counts[place], logits.counts[place]) >= 4:
             yield Found(
                 "warning",
                 name,
-                measured=f"entropy {entropy[-1][1]:.2g} of equal weights, {wide:.2g} at first; largest logit "
-                f"{logits[-1][1]:.3g}, {small:.3g} at first; since about step {step}",
+                measured=f"entropy {entropy.last[place]:.2g} of equal weights, {wide[place]:.2g} at first; largest "
+                f"logit {logits.last[place]:.3g}, {small[place]:.3g} at first; since about step {step}",
                 expected=f"entropy above {SHARP:g}, logits that stay",
                 message="the attention collapses onto single keys",
                 fix=Fix("normalize queries and keys (QK norm), lower the rate, or add z-loss"),
@@ -169,7 +168,8 @@ def saturated_attention(history: History) -> Iterator[Found]:
             return
 
 
-CROWDED = Limit(0.8, "of the tokens on one expert.")
+CROWDED = Limit(2.5, "times the largest load of the first reports.")
+UNUSED = Limit(0.5, "of the experts, and 0.25 above the first reports.")
 
 
 @watched("RUN007", "error", explains=(*_LOSS, "BWD303", "FWD201", "FWD204", "RUN009"))
@@ -183,22 +183,17 @@ def router_collapse(history: History) -> Iterator[Found]:
     ## References
     Fedus et al., *Switch Transformers*, 2022, section 2.2.
     """
-    for name, router in history.now.routers.items():
-        loads = history.series(lambda r, name=name: r.routers[name].load if name in r.routers else None)  # type: ignore[misc]
-        unused = history.series(lambda r, name=name: r.routers[name].unused if name in r.routers else None)  # type: ignore[misc]
-        del router
-        if len(unused) < 4:
-            continue
-        first, load = max(v for _, v in unused[:3]), max(v for _, v in loads[:3])
-        step = began(unused, lambda v, first=first: v >= max(0.5, first + 0.25))  # type: ignore[misc]
-        crowd = began(loads, lambda v, load=load: v > 2.5 * load)  # type: ignore[misc]
-        step = min((s for s in (step, crowd) if s is not None), default=None)
-        if step is not None and step < unused[-1][0]:
+    unused, loads = history.curves("routers", "unused"), history.curves("routers", "load")
+    first, load = unused.first().max(0, initial=0.0), loads.first().max(0, initial=0.0)
+    idle = unused.stretches(unused.values >= np.maximum(UNUSED, first + 0.25))
+    crowded = loads.stretches(loads.values > CROWDED * load)
+    for name, place, step, reports in sorted([*idle, *crowded], key=lambda s: (s.place, s.step)):
+        if reports >= 2 and unused.counts[place] >= 4:
             yield Found(
                 "error",
                 name,
-                measured=f"{unused[-1][1]:.0%} of the experts get no token, the busiest {loads[-1][1]:.2g} times its "
-                f"share; at first {first:.0%} and {load:.2g}",
+                measured=f"{unused.last[place]:.0%} of the experts get no token, the busiest "
+                f"{loads.last[place]:.2g} times its share; at first {first[place]:.0%} and {load[place]:.2g}",
                 expected="every expert in use",
                 message=f"since about step {step} the router sends everything to few experts",
                 fix=Fix("add or raise the load balancing loss; noise in the router; a lower rate for it"),
@@ -222,21 +217,21 @@ def frozen_statistics(history: History) -> Iterator[Found]:
     """
     if history.now.training is False:
         return
-    still = []
-    for name in history.now.norms:
-        stored = history.series(lambda r, name=name: r.norms[name].stored if name in r.norms else None)  # type: ignore[misc]
-        if len(stored) < 5 or len({v for _, v in stored[:3]}) < 3:
-            continue
-        step = began(stored, lambda v, last=stored[-1][1]: v == last)  # type: ignore[misc]
-        if step is not None and sum(s >= step for s, _ in stored) >= 3:
-            still.append((name, step))
+    curves, ratio = history.curves("norms", "stored"), history.curves("norms", "ratio")
+    first = curves.first()
+    moved = np.array([len(set(first[:, p])) == 3 for p in range(len(curves.names))], dtype=bool)
+    still = [
+        s
+        for s in curves.stretches(curves.values == curves.last)
+        if s.reports >= 3 and moved[s.place] and curves.counts[s.place] >= 5
+    ]
     if still:
-        name, step = still[0]
+        name, place, step, _ = still[0]
         yield Found(
             "warning",
             name,
             measured=f"the stored statistics have not moved since step {step}, in {len(still)} layers; their variance "
-            f"is {number(history.now.norms[name].ratio):.3g} of the batch's",
+            f"is {ratio.last[place]:.3g} of the batch's",
             expected="statistics that follow the batches",
             message="batch normalization no longer updates what evaluation will use",
             fix=Fix("look for momentum=0, track_running_stats or a part in eval(); gs.train.update_batchnorm repairs"),
