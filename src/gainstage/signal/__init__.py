@@ -19,10 +19,12 @@ from gainstage.signal._graph import Fate as Fate
 from gainstage.signal._graph import Graph as Graph
 from gainstage.signal._likeness import spread_of as spread_of
 from gainstage.signal._modules import Modules as Modules
+from gainstage.signal._moments import SATURATED as SATURATED
 from gainstage.signal._moments import Moments as Moments
 from gainstage.signal._moments import measure as measure
 from gainstage.signal._moments import plain_of as plain_of
 from gainstage.signal._moments import sample_axis as sample_axis
+from gainstage.signal._moments import sums as sums
 from gainstage.signal._plot import COLOURS as COLOURS
 from gainstage.signal._plot import Row as Row
 from gainstage.signal._plot import draw as draw

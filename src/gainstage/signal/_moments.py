@@ -88,7 +88,7 @@ def _row(x: Tensor, axis: int | None, batch: int, op: str, unit_axis: int | None
     values: list[Number] = [0, nan, nan, nan, nan, nan, nan, nan, 0, nan, 0]
     if count and has_data(x):
         samples = _flat(x)[None] if axis is None else x.movedim(axis, 0).reshape(batch, -1)
-        total, square, between, zeros, low, high, nonfinite = _sums_of(samples)
+        total, square, between, zeros, low, high, nonfinite = sums(samples)
         between = nan if axis is None else between / count
         saturated = _outside(x, *SATURATED[op]) if op in SATURATED else nan
         dead, units = _dead(x, unit_axis) if unit_axis is not None and x.dim() else (nan, 0)
@@ -142,14 +142,21 @@ def _flat(x: Tensor) -> Tensor:
     return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True)).reshape(-1)
 
 
-def _sums_of(samples: Tensor) -> Sequence[Number]:
-    """`_sums` in one read where that is possible: float32 on the CPU, within the range where squares are exact."""
+def sums(samples: Tensor) -> Sequence[Number]:
+    """Sum, sum of squares, sum of squares around the mean over samples, zeros, minimum, maximum, non-finites.
+
+    Of float32 on the CPU in one read, as numbers, where squares are within the range in which they are exact; else as
+    scalars on their device.
+
+    Args:
+        samples: (samples, features), real.
+    """
     if samples.device.type == "cpu" and samples.dtype == torch.float32:
-        sums = _fused_sums(samples)
-        mean_square, spread = sums[1] / samples.numel(), sums[2] / samples.numel()
+        found = _fused_sums(samples)
+        mean_square, spread = found[1] / samples.numel(), found[2] / samples.numel()
         exact = _SMALL < mean_square < 1 / _SMALL and (spread == 0 or spread > _SMALL)
-        if exact or sums[3] == samples.numel():
-            return sums
+        if exact or found[3] == samples.numel():
+            return found
     return _sums(samples).unbind()
 
 

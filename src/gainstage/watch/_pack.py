@@ -10,7 +10,7 @@ from torch import Tensor
 from gainstage.watch._sites import Row
 from gainstage.watch.reading import Attention, Norm, Number, Parameter, Place, Reading, Router
 
-_MOMENTS = 11  # numbers of a row of `signal.measure`
+_LEVELS = 7  # numbers of a row of `levels`
 
 
 @dataclass
@@ -65,10 +65,14 @@ def pack(
 ) -> Packed:
     """Send a report to the host without waiting for it."""
     names = names if parameters else []
-    parts = [vector for _, vector in parameters] + [row for _, _, row in rows] + ([steps] if steps is not None else [])
+    rows = sorted(rows, key=lambda row: isinstance(row[2], Tensor))  # what is on the host already comes first
+    told = [number for _, _, row in rows if isinstance(row, list) for number in row]
+    parts = [vector for _, vector in parameters]
+    parts += [torch.tensor(told, dtype=torch.float64)] if told else []
+    parts += [row for _, _, row in rows if isinstance(row, Tensor)] + ([steps] if steps is not None else [])
     if not parts:
         return Packed(torch.zeros(0), None, names, [], 0, reading)
-    device = parts[0].device
+    device = next((part.device for part in parts if not part.is_cpu), parts[0].device)
     vector = torch.cat([part.to(device, torch.float64, non_blocking=True).reshape(-1) for part in parts])
     vector = ranks.together(vector, len(names))
     ready = None
@@ -79,7 +83,7 @@ def pack(
         ready.record()
     else:
         host = vector.to("cpu", non_blocking=True)
-    lengths = [(kind, name, row.numel()) for kind, name, row in rows]
+    lengths = [(kind, name, row.numel() if isinstance(row, Tensor) else len(row)) for kind, name, row in rows]
     return Packed(host, ready, names, lengths, 0 if steps is None else steps.numel() // 3, reading)
 
 
@@ -109,8 +113,8 @@ def unpack(packed: Packed) -> Reading:
 
 def _sites(reading: Reading, found: dict[tuple[str, str], list[float]]) -> None:
     for (kind, name), row in found.items():
-        if kind == "forward" and len(row) == _MOMENTS:
-            _, _, square, between, zeros, saturated, low, high, nonfinite, _, _ = row
+        if kind == "forward" and len(row) == _LEVELS:
+            square, between, zeros, saturated, low, high, nonfinite = row
             gradient = found.get(("backward", name), [float("nan")])[0]
             dead = found.get(("dead", name), [float("nan")])[0]
             share = between / square if square > 0 else float("nan")

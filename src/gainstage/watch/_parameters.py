@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SAMPLE = 2**22  # entries of all parameters together that are kept to see what a step changes: 16 MB
+SAMPLE = 2**21  # entries of all parameters together that are kept to see what a step changes: 8 MB of float32
 
 
 class Parameters:
@@ -16,11 +16,11 @@ class Parameters:
         self.named = dict(named)
         self.names = list(self.named)
         self.sharded = [hasattr(p, "_local_tensor") for p in self.named.values()]
-        total = sum(_local(p).numel() for p in self.named.values())
-        self.stride = max(1, -(-total // SAMPLE))
+        self._most = _share([_local(p).numel() for p in self.named.values()])
         self.low = [p.dtype in (torch.bfloat16, torch.float16) for p in self.named.values()]
         self._before: list[Tensor] = []
         self._rows: dict[str, Tensor] = {}
+        self._factors: Tensor | None = None  # entries of each parameter over those of its part
 
     @property
     def ready(self) -> bool:
@@ -37,22 +37,37 @@ class Parameters:
         self._rows["gradient"] = self._squares(self._gradients())
         held = [_local(p.detach()) for p in self.named.values()]
         self._rows["weight"] = self._squares(held)
-        self._before = [p.reshape(-1)[:: self.stride].clone() for p in held]
+        self._before = [part.clone() for part in self._parts()]
 
     def after(self) -> list[tuple[str, Tensor]]:
         """After the step: squared norms and counts, a vector a quantity, in the order of `names`."""
-        now = [_local(p.detach()).reshape(-1)[:: self.stride] for p in self.named.values()]
-        moved = torch._foreach_sub(now, self._before)
-        update = self._squares(list(moved)) * self.stride
+        moved, self._before = self._before, []
+        torch._foreach_sub_(moved, self._parts())
+        update = self._squares(list(moved))
+        if self._factors is None:
+            sizes = [_local(p).numel() / max(1, m.numel()) for p, m in zip(self.named.values(), moved, strict=True)]
+            self._factors = torch.tensor(sizes, dtype=torch.float64, device=update.device)
+        update = update * self._factors
         lost = torch.zeros_like(update)
         if any(self.low):
-            parts = [(m == 0).double().mean() if low else lost[0] for m, low in zip(moved, self.low, strict=True)]
-            lost = torch.stack(parts)
-        self._before = []
+            shares = [(m == 0).double().mean() if low else lost[0] for m, low in zip(moved, self.low, strict=True)]
+            lost = torch.stack(shares)
         rows = {**self._rows, "update": update, "lost": lost}
         rows.setdefault("arrived", rows["gradient"])
         self._rows = {}
         return [(name, rows[name]) for name in ("gradient", "arrived", "weight", "update", "lost")]
+
+    def _parts(self) -> list[Tensor]:
+        """Of every parameter what `SAMPLE` leaves it: whole rows, far apart."""
+        parts = []
+        for parameter in self.named.values():
+            held = _local(parameter.detach())
+            step = -(-held.numel() // self._most)
+            if step > 1:
+                step = min(step, held.shape[0]) if held.dim() > 1 else step
+                held = held[::step]
+            parts.append(held)
+        return parts
 
     def _gradients(self) -> list[Tensor | None]:
         grads = [p.grad for p in self.named.values()]
@@ -74,6 +89,16 @@ class Parameters:
         device = next((t.device for t in tensors if t is not None), torch.device("cpu"))
         nothing = torch.zeros((), device=device)
         return torch.stack([nothing if n is None else n.to(device) for n in found]).double().square()
+
+
+def _share(sizes: list[int]) -> int:
+    """The largest part of a parameter with which all parts together keep within `SAMPLE`: small ones stay whole."""
+    left = SAMPLE
+    for place, size in enumerate(sorted(sizes)):
+        if size * (len(sizes) - place) > left:
+            return max(1, left // (len(sizes) - place))
+        left -= size
+    return max(sizes, default=1) or 1
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """The sites of one watched forward pass: a few numbers each, on their device, under the names that the tape has."""
 
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -12,15 +11,16 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gainstage.run import tensors_among, tensors_in
-from gainstage.signal import Modules, measure, op_name, ops, sample_axis, unchecked
+from gainstage.signal import Modules, op_name, ops, sample_axis, unchecked
+from gainstage.watch._levels import Numbers, entropy, host, levels, part, peaks, rms
 
-ENTRIES = 2**16  # of a site that are read
 WINDOW = 5  # reports in which a dead unit was never active
+MASKED = -1e4  # logits below are a mask
 _SKIPPED = ops.names("rearrange") | ops.names("factory") | {"dropout", "detach", "__get__"}
 _RECTIFIERS = frozenset(n for n in ops.names("activation") if ops.named(n).rectifies)
 _CHOICES = {"topk", "argmax", "sort", "argsort", "max"}
 _PRODUCTS = {"matmul", "bmm", "einsum", "baddbmm", "mm"}
-Row = tuple[str, str, Tensor]
+Row = tuple[str, str, Numbers]
 
 
 class Sites(TorchFunctionMode):
@@ -33,7 +33,7 @@ class Sites(TorchFunctionMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model, self.modules = model, Modules(model)
-        self.units: dict[str, deque[Tensor]] = {}
+        self._idle: dict[str, tuple[int, Tensor]] = {}  # of a rectifier: reports, and those since each unit was active
         self._stack: ExitStack | None = None
         self.rows: list[Row] = []
         self.begin()
@@ -68,15 +68,14 @@ class Sites(TorchFunctionMode):
                 return unchecked(func)(*args, **kwargs)
         result = func(*args, **kwargs)
         op = op_name(func)
-        if op not in _SKIPPED and torch.is_grad_enabled():
-            with torch._C.DisableTorchFunction(), torch.no_grad():
-                self._look(op, result, args, kwargs)
+        if op not in _SKIPPED and args and torch.is_grad_enabled():
+            x = result if isinstance(result, Tensor) else next(tensors_among(result), None)
+            if x is not None and x.dim() and (x.requires_grad or op in _CHOICES):
+                with torch._C.DisableTorchFunction(), torch.no_grad():
+                    self._look(op, result, x, args, kwargs)
         return result
 
-    def _look(self, op: str, result: Any, args: Any, kwargs: Any) -> None:
-        x = result if isinstance(result, Tensor) else next(tensors_among(result), None)
-        if x is None or not args or not x.dim():
-            return
+    def _look(self, op: str, result: Any, x: Tensor, args: Any, kwargs: Any) -> None:
         first = args[0] if isinstance(args[0], Tensor) else None
         if op in _CHOICES:
             self._choose(op, result, first)
@@ -84,18 +83,18 @@ class Sites(TorchFunctionMode):
         view = first is x or (first is not None and torch._C._is_alias_of(first, x))  # type: ignore[attr-defined]
         if not x.is_floating_point() or (view and op not in _RECTIFIERS):  # in place it is a site all the same
             return
-        if x.numel() < 2 or not x.requires_grad:
+        if x.numel() < 2:
             return
         name = self._name(op)
         axis = sample_axis(tuple(x.shape), self.batch)
-        some = _some(x, axis)
-        self._put("forward", name, measure(some, batch=some.shape[axis or 0] if axis is not None else None, op=op))
+        self._put("forward", name, levels(x, axis, op))
         if op in _RECTIFIERS:
-            self._units(name, _some(x, axis, 4 * ENTRIES))
+            self._units(name, peaks(x, axis))
         if op in ("softmax", "scaled_dot_product_attention"):
             self._attend(op, name, x, args, kwargs)
         elif op in _PRODUCTS and first is not None and id(first) in self._weights:
-            self._put("attention", *_entropy(*self._weights.pop(id(first))))
+            weights, name = self._weights.pop(id(first))
+            self._put("attention", name, entropy(weights))
         elif op == "batch_norm" and first is not None:
             self._stored(args, kwargs, first)
         if x.grad_fn is not None:
@@ -108,33 +107,27 @@ class Sites(TorchFunctionMode):
         self._count[f"{path}/{op}"] += 1
         return name
 
-    def _put(self, kind: str, name: str, row: Tensor) -> None:
+    def _put(self, kind: str, name: str, row: Numbers) -> None:
         self.rows.append((kind, name, row))
 
     def _gradient(self, name: str, axis: int | None, gradient: Tensor | None) -> None:
         if gradient is not None and gradient.numel():
             with torch.no_grad():
-                norm = torch.linalg.vector_norm(_some(gradient, axis).float())
-                self._put(
-                    "backward", name, norm[None] / max(1, min(gradient.numel(), _some(gradient, axis).numel())) ** 0.5
-                )
+                self._put("backward", name, rms(gradient, axis))
 
-    def _units(self, name: str, x: Tensor) -> None:
-        axis = 1 if x.dim() >= 4 else x.dim() - 1
-        others = [a for a in range(x.dim()) if a != axis]
-        kept = self.units.setdefault(name, deque(maxlen=WINDOW))
-        peak = x.amax(others) if others else x
-        if kept and kept[0].shape != peak.shape:
-            kept.clear()
-        kept.append(peak.detach())
-        dead = (torch.stack(tuple(kept)).amax(0) <= 0).double().mean()
-        self._put("dead", name, torch.stack([dead, torch.tensor(float(len(kept)), dtype=torch.float64)])[:1])
+    def _units(self, name: str, peak: Tensor) -> None:
+        reports, idle = self._idle.get(name, (0, peak))
+        if not reports or idle.shape != peak.shape:
+            reports, idle = 0, torch.zeros_like(peak, dtype=torch.int32)
+        idle = torch.where(peak > 0, 0, idle + 1)
+        self._idle[name] = reports + 1, idle
+        self._put("dead", name, host((idle >= min(WINDOW, reports + 1)).double().mean()[None]))
 
     def _attend(self, op: str, name: str, x: Tensor, args: Any, kwargs: Any) -> None:
         if op == "softmax":
             self._weights[id(x)] = (x.detach(), name)
-            finite = args[0][torch.isfinite(args[0])] if args[0].device.type == "cpu" else args[0].nan_to_num(0, 0, 0)
-            self._put("logit", name, finite.abs().amax().double()[None] if finite.numel() else torch.zeros(1).double())
+            logits = part(args[0], 0)
+            self._put("logit", name, host(logits.masked_fill(~(logits > MASKED), 0.0).abs().amax()[None]))
             return
         query, key = args[0][:1], args[1][:1]
         mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
@@ -144,7 +137,7 @@ class Sites(TorchFunctionMode):
             else query.float() @ key.float().mT
         )
         logits = logits * (kwargs.get("scale") or query.shape[-1] ** -0.5)
-        self._put("logit", name, logits.abs().amax().double()[None])
+        self._put("logit", name, host(logits.abs().amax()[None]))
         if kwargs.get("is_causal") or (len(args) > 5 and args[5]):
             rows, keys = logits.shape[-2:]
             logits = logits.masked_fill(
@@ -154,7 +147,7 @@ class Sites(TorchFunctionMode):
             mask = mask[:1] if mask.dim() == logits.dim() else mask
             mask = mask[..., -logits.shape[-2] :, :]
             logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask.float()
-        self._put("attention", *_entropy(logits.softmax(-1), name))
+        self._put("attention", name, entropy(logits.softmax(-1)))
 
     def _choose(self, op: str, result: Any, first: Tensor | None) -> None:
         """Which of few entries along the last axis were chosen, where the choice is of a signal with a gradient."""
@@ -169,40 +162,15 @@ class Sites(TorchFunctionMode):
             0, indices.reshape(-1), torch.ones(indices.numel(), dtype=torch.float64, device=indices.device)
         )
         share = counts / indices.numel()
-        self._put("router", self._name(op), torch.stack([share.amax() * experts, (counts == 0).double().mean()]))
+        self._put("router", self._name(op), host(torch.stack([share.amax() * experts, (counts == 0).double().mean()])))
 
     def _stored(self, args: Any, kwargs: Any, x: Tensor) -> None:
         stored = kwargs.get("running_var", args[2] if len(args) > 2 else None)
         mean = kwargs.get("running_mean", args[1] if len(args) > 1 else None)
         if isinstance(stored, Tensor) and isinstance(mean, Tensor) and x.dim() > 1:
-            some = x.detach()[: max(2, ENTRIES // max(1, x[0].numel()))].float()
-            own = some.var([a for a in range(x.dim()) if a != 1], correction=0).double().mean()
-            self._put(
-                "norm",
-                self.modules.path,
-                torch.stack(
-                    [stored.double().mean() / own.clamp(min=1e-30), mean.double().norm() + stored.double().norm()]
-                ),
-            )
-
-
-def _some(x: Tensor, axis: int | None, most: int = ENTRIES) -> Tensor:
-    """Whole samples of a signal, `most` entries together at most; of one without samples its beginning."""
-    if x.numel() <= most or not x.dim():
-        return x.detach()
-    along = axis or 0
-    rows = max(2, min(x.shape[along], most * x.shape[along] // x.numel()))
-    return x.detach().narrow(along, 0, min(rows, x.shape[along]))
-
-
-def _entropy(weights: Tensor, name: str) -> tuple[str, Tensor]:
-    """Mean entropy of attention weights over that of equal weights on the keys that are not masked."""
-    p = weights[:4].double()
-    allowed = (p > 0).sum(-1).clamp(min=2).double().log()
-    entropy = -(p * p.clamp(min=1e-300).log()).sum(-1)
-    counted = (p > 0).sum(-1) > 1
-    share = torch.where(counted, entropy / allowed, 0.0).sum() / counted.sum().clamp(min=1)
-    return name, torch.where(counted.any(), share, torch.ones_like(share))[None]
-
-
-Measured = Callable[[], list[Row]]
+            some = part(x, 0).float().transpose(0, 1)
+            spread, own = torch.var_mean(some.reshape(some.shape[0], -1), 1, correction=0)
+            spread = spread + 1e-5  # as the layer itself does
+            ratio, moved = stored.mean() / spread.mean(), mean.norm() + stored.norm()
+            shift = ((mean - own).square() / spread).mean().sqrt()
+            self._put("norm", self.modules.path, host(torch.stack([ratio, moved, shift])))

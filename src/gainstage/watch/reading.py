@@ -34,7 +34,7 @@ class Parameter(msgspec.Struct, array_like=True):
 
 
 class Place(msgspec.Struct, array_like=True):
-    """One site at a step, on up to 65,536 entries of whole samples; means over ranks.
+    """One site at a step, on about 16,384 entries of at least 8 samples; means over ranks.
 
     Attributes:
         rms: root mean square of the signal.
@@ -71,10 +71,17 @@ class Router(msgspec.Struct, array_like=True):
 
 
 class Norm(msgspec.Struct, array_like=True):
-    """One batch normalization: stored variance over that of the batch, and a number that moves with what is stored."""
+    """One batch normalization.
+
+    Attributes:
+        ratio: stored variance over that of the batch.
+        stored: a number that moves with what is stored.
+        shift: how far the stored means are from the batch's, in standard deviations of the batch.
+    """
 
     ratio: Number
     stored: Number
+    shift: Number = None
 
 
 class Reading(msgspec.Struct):

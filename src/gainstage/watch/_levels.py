@@ -1,0 +1,93 @@
+"""What is read of one signal: some of its entries, and a few numbers of them that stay on its device."""
+
+import torch
+from torch import Tensor
+
+from gainstage.run import real
+from gainstage.signal import SATURATED, measure, sums
+
+ENTRIES = 2**14  # of a site that are read
+SAMPLES = 8  # of a batch, at least
+SEEN = 64  # entries of a unit that are looked at before it counts as never active
+Numbers = list[float] | Tensor  # on the CPU a number costs nothing; elsewhere it would wait for the device
+
+
+def part(x: Tensor, axis: int | None, most: int = ENTRIES) -> Tensor:
+    """A view of at most about `most` entries of a signal: whole units of some samples, at positions far apart.
+
+    Args:
+        x: any signal.
+        axis: of the samples; None where there are none.
+        most: entries.
+    """
+    x = x.detach()
+    if x.numel() <= most or not x.dim():
+        return x
+    along = axis or 0
+    rows = min(x.shape[along], max(SAMPLES, most * x.shape[along] // x.numel()))
+    x = x.narrow(along, 0, rows)
+    if x.numel() >= 2 * most and x.dim() > 2:
+        positions = 2 if x.dim() >= 4 else 1 - min(along, 1)
+        step = min(x.numel() // most, x.shape[positions])
+        x = x[:, :, ::step] if positions == 2 else x[:, ::step] if positions == 1 else x[::step]
+    return x
+
+
+def levels(x: Tensor, axis: int | None, op: str) -> Numbers:
+    """Mean square, variance between samples, shares of zeros and of saturated entries, extremes, non-finites.
+
+    Args:
+        x: any signal.
+        axis: of the samples; without one there is no variance between them.
+        op: operation that made it.
+    """
+    odd = type(x) is not Tensor or x.is_nested or x.layout is not torch.strided
+    if odd or torch._C._functorch.peek_interpreter_stack() is not None:
+        row = measure(x, batch=x.shape[axis] if axis is not None and not x.is_nested else None, op=op)
+        return host(row[2:9])
+    some = real(part(x, axis))
+    samples = some.reshape(1, -1) if axis is None else some.movedim(axis, 0).reshape(some.shape[axis], -1)
+    count = samples.numel()
+    _, square, between, zeros, low, high, nonfinite = sums(samples)
+    shares = [square / count, between / count if axis is not None else torch.nan, zeros / count]
+    numbers = [*shares, _flat(samples, op) if op in SATURATED else torch.nan, low, high, nonfinite]
+    if x.is_cpu:
+        return [float(number) for number in numbers]
+    return torch.stack(
+        [n.double() if isinstance(n, Tensor) else samples.new_full((), n, dtype=torch.float64) for n in numbers]
+    )
+
+
+def rms(x: Tensor, axis: int | None) -> Numbers:
+    """Root mean square of some of a signal's entries."""
+    some = part(x, axis)
+    norm = torch.linalg.vector_norm(some if some.is_complex() else some.float()) / max(1, some.numel()) ** 0.5
+    return [float(norm)] if x.is_cpu else norm[None]
+
+
+def peaks(x: Tensor, axis: int | None) -> Tensor:
+    """The largest entry of every unit: a channel of an image, the last axis of anything else."""
+    unit = 1 if x.dim() >= 4 else x.dim() - 1
+    some = part(x, axis, max(4 * ENTRIES, SEEN * x.shape[unit]))
+    others = [a for a in range(x.dim()) if a != unit]
+    return some.amax(others) if others else some
+
+
+def entropy(weights: Tensor) -> Numbers:
+    """Mean entropy of attention weights over that of equal weights on the keys that are not masked."""
+    weights = weights[:4].float()
+    keys = (weights > 0).sum(-1)
+    counted = keys > 1
+    share = torch.special.entr(weights).sum(-1) / keys.clamp(min=2).log()
+    found = torch.where(counted, share, 0.0).sum() / counted.sum()  # no query with a choice: NaN
+    return host(found.nan_to_num(1.0)[None])
+
+
+def host(numbers: Tensor) -> Numbers:
+    """A list where the numbers are on the host already."""
+    return numbers.tolist() if numbers.is_cpu else numbers.double()
+
+
+def _flat(x: Tensor, op: str) -> Tensor:
+    low, high = SATURATED[op]
+    return ((x < low) | (x > high)).double().mean()
