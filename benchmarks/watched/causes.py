@@ -1,4 +1,4 @@
-"""Fourteen causes, each injected into a training that runs: what it changes, and where it can be."""
+"""Nineteen causes, each injected into a training that runs: what it changes, and where it can be."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +37,7 @@ class Cause:
         batch: what becomes of the batch from then on; its second argument counts steps since.
         fits: whether a model can have it.
         half: the training runs in half precision with a gradient scaler.
+        validates: the loop logs the loss of unseen batches, every ten steps.
     """
 
     code: str
@@ -44,6 +45,7 @@ class Cause:
     batch: Callable[[Training, int, Batch], Batch] = lambda training, since, batch: batch
     fits: Callable[[nn.Module], bool] = lambda model: True
     half: bool = False
+    validates: bool = False
 
 
 def has(*kinds: type) -> Callable[[nn.Module], bool]:
@@ -161,6 +163,51 @@ def stuck(training: Training, since: int, batch: Batch) -> Batch:
     return training.held.setdefault("batch", batch)
 
 
+def slow_statistics(training: Training) -> None:
+    for module in training.model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1e-3
+
+
+def brighter(training: Training, since: int, batch: Batch) -> Batch:
+    """Data that change, as a camera ages, which statistics follow too slowly."""
+    x, y = batch
+    moved = x + min(1.0, since / 20)
+    return moved, moved if y is x else y
+
+
+def creeping_decay(training: Training, since: int, batch: Batch) -> Batch:
+    """A schedule that multiplies the decay by 1.15 at every step: never a jump."""
+    for group in training.optimizer.param_groups:
+        group["weight_decay"] = min(group["weight_decay"] * 1.15, 0.5 / group["lr"])
+    return batch
+
+
+def goes_round(training: Training, since: int, batch: Batch) -> Batch:
+    kept = training.held.setdefault("batches", [])
+    if len(kept) < 6:
+        kept.append(batch)
+    return kept[since % 6]
+
+
+def few_samples(training: Training, since: int, batch: Batch) -> Batch:
+    """Two batches are all that is left, in a random order of samples."""
+    kept = training.held.setdefault("batches", [])
+    if len(kept) < 2:
+        kept.append(batch)
+    x, y = (torch.cat([b[place] for b in kept]) for place in (0, 1))
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(since))[: len(batch[0])]
+    return x[chosen], y[chosen]
+
+
+def growing_head(training: Training, since: int, batch: Batch) -> Batch:
+    """The last layer is pushed outwards a little at every step."""
+    last: Any = linears(training.model)[-1]
+    with torch.no_grad():
+        last.weight *= 1.05
+    return batch
+
+
 CAUSES = {
     "rate x 10": Cause("OPT804", setting("lr", lambda rate: rate * 10)),
     "bad batch": Cause("RUN002", batch=bad_batch),
@@ -173,7 +220,12 @@ CAUSES = {
     "router collapse": Cause("RUN007", router_collapse, fits=has(Experts)),
     "attention logits": Cause("FWD208", sharp_attention, fits=has(Attend)),
     "detached branch": Cause("BWD303", detached),
-    "stuck loader": Cause("RUN004", batch=stuck),
+    "stuck loader": Cause("OPT818", batch=stuck),
     "momentum 0.999": Cause("RUN005", momentum),
     "evaluation mode": Cause("OPT809", evaluation, fits=has_a_mode),
+    "slow statistics": Cause("NRM410", slow_statistics, brighter, fits=has(nn.modules.batchnorm._BatchNorm)),
+    "creeping decay": Cause("RUN010", batch=creeping_decay),
+    "loader goes round": Cause("RUN012", batch=goes_round),
+    "few samples": Cause("RUN011", batch=few_samples, validates=True),
+    "growing head": Cause("RUN009", batch=growing_head),
 }

@@ -275,3 +275,24 @@ def test_compiled_code_runs_eagerly_and_is_seen() -> None:
 
     (subject,) = seen_of(train).subjects
     assert gs.check(subject.model, subject.example, target=subject.target, loss=subject.loss).ok
+
+
+def test_a_question_of_ours_that_raises_leaves_the_loop_observed() -> None:
+    model, asked = net(), []
+
+    def wrong() -> None:
+        asked.append(1)
+        raise ValueError("ours")
+
+    def train() -> None:
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        for _ in range(3):
+            F.cross_entropy(model(X), Y).backward()
+            try:
+                optimizer.step()
+            except ValueError:
+                optimizer.step()
+
+    seen = seen_of(train, on_complete=wrong)
+    assert asked == [1]
+    assert (seen.counts.forwards, seen.counts.backwards, seen.counts.steps) == (3, 3, 4)

@@ -7,7 +7,7 @@ import pytest
 
 from gainstage.check import RULES, Finding, Fix
 from gainstage.watch import WATCHED, History, Reading, findings, folded
-from gainstage.watch.reading import Attention, Norm, Parameter, Place, Router
+from gainstage.watch.reading import Attention, Group, Norm, Parameter, Place, Router
 
 EVERY = 10
 
@@ -18,7 +18,7 @@ def reading(number: int, **changes: object) -> Reading:
     made = Reading(
         step=EVERY * (number + 1),
         losses=[2.3 / (1 + step / 100) + 0.03 * ((step * 7) % 5 - 2) for step in steps],
-        levels=[1.0 + 0.01 * (step % 3) for step in steps],
+        levels=[1.0 + 0.01 * ((step * step) % 97 + step / 1000) for step in steps],
         same=[False] * EVERY,
         rates=[0.01] * EVERY,
         rate=[0.01],
@@ -117,18 +117,39 @@ def grown(number: int, r: Reading) -> None:
         r.parameters = {name: Parameter(1.0, 500.0, 10.0, 0.02, 0.0) for name in r.parameters}
 
 
+def pulled(number: int, r: Reading) -> None:
+    """From report 5 on decay takes 8 % of the weights a report, and the loss stands still."""
+    if number >= 5:
+        weight = 10 * 0.92 ** (number - 4)
+        r.parameters = {name: Parameter(0.1, 0.1, weight, 0.008 * weight, 0.0) for name in r.parameters}
+        r.losses, r.decay, r.decoupled = [1.5] * EVERY, [0.8], True
+
+
+def goes_round(number: int, r: Reading) -> None:
+    steps = range(EVERY * number, EVERY * number + EVERY)
+    r.levels = [1.0 + 0.01 * (step % 7 if number >= 10 else step) for step in steps]
+
+
+def drifting(number: int, r: Reading) -> None:
+    r.norms = {"norm": Norm(1.0, 5.0 + number, 2.0 if number >= 10 else 0.1)}
+
+
 CASES = {
     "OPT804": (rate, "until step 100, 0.1 since"),
     "RUN002": (bad, "loss 9 at step 104"),
     "RUN003": (shifted, "before step 101"),
-    "RUN004": (stuck, "the batch of step 100"),
+    "OPT818": (stuck, "the batch of step 100"),
     "RUN005": (from_ten(decay=[1.0]), "weight decay 0.01 until step 100, 1 at step 110"),
     "RUN006": (flat, "2.3 in the first steps"),
     "RUN007": (one("routers", "unused", 0.75), "75% of the experts"),
-    "RUN008": (one("parameters", "lost", 0.99), "99% of its entries"),
+    "OPT819": (one("parameters", "lost", 0.99), "99% of its entries"),
     "RUN009": (one("parameters", "weight", 500.0), "norm 50 times"),
+    "RUN010": (pulled, "since step 130"),
+    "RUN012": (goes_round, "since step 101"),
+    "NRM410": (drifting, "stored means are 2 standard deviations"),
     "RUN011": (overfit, "training loss"),
     "FWD201": (one("sites", "between", 1e-8), "1.0e-08 of the mean square"),
+    "FWD203": (one("sites", "rms", 500.0), "level 500, 1 at the start; so at 1 of 2 sites"),
     "FWD204": (one("sites", "dead", 1.0), "100% of the units are dead since about step 110"),
     "FWD206": (broken, "at step 106"),
     "FWD208": (one("attentions", "entropy", 0.01), "since about step 110"),
@@ -152,6 +173,43 @@ def test_a_rule_finds_its_cause_and_the_step_at_which_it_began(code: str) -> Non
     found = [f for f in history(change, 31 if code == "RUN006" else 20) if f.code == code]
     assert found, f"{code} is silent"
     assert said in found[0].measured
+
+
+def of_a_group(number: int, r: Reading) -> None:
+    """The rate of a group that is not the fastest becomes five times as large, and so do its steps."""
+    faster = number >= 10
+    r.groups = {"body": Group(0.001 * (5 if faster else 1), 0.001, 900), "head": Group(0.01, 0.01, 100)}
+    r.parameters = {name: Parameter(1.0, 1.0, 10.0, 0.1 if faster else 0.02, 0.0) for name in r.parameters}
+
+
+def test_a_rate_that_jumps_in_one_group_is_named_by_its_group() -> None:
+    (found,) = history(of_a_group)
+    assert (found.code, found.where) == ("OPT804", "group body")
+    assert "rate 0.001 until step 109, 0.005 since" in found.measured
+
+
+def from_the_first(number: int, r: Reading) -> None:
+    """The first report is of step 1 alone, as a watch makes it; the loss leaves its start at once."""
+    r.parameters = {name: Parameter(1.0, 1.0, 10.0, 3.0, 0.0) for name in r.parameters}
+    if number == 0:
+        r.step, r.losses, r.levels, r.same, r.rates = 1, [2.0], [1.0], [False], [0.5]
+    else:
+        r.step, r.losses = EVERY * number + 1, [8.0 + 0.1 * (i % 3) for i in range(EVERY)]
+
+
+def test_steps_that_overshoot_from_the_first_on_are_found_within_twenty() -> None:
+    (found,) = history(from_the_first, 3)
+    assert found.code == "OPT804"
+    assert "changes the weights by 0.3 of their norm; loss 2 at step 1, 8.1" in found.measured
+
+
+def test_an_order_that_repeats_from_the_start_is_a_note() -> None:
+    def unshuffled(number: int, r: Reading) -> None:
+        r.levels = [1.0 + 0.01 * (step % 7) for step in range(EVERY * number, EVERY * number + EVERY)]
+
+    (found,) = history(unshuffled)
+    assert (found.code, found.severity) == ("RUN012", "note")
+    assert "the same 7 batches in the same order" in found.measured
 
 
 def test_a_healthy_run_is_silent() -> None:

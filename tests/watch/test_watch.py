@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 import gainstage as gs
 from gainstage.watch import JSONL, read
+from gainstage.watch._levels import levels, part, rms
 
 G = torch.Generator().manual_seed(0)
 BATCHES = [(torch.randn(16, 8, generator=G), torch.randint(0, 3, (16,), generator=G)) for _ in range(24)]
@@ -311,6 +312,80 @@ def test_a_model_that_is_called_by_its_parts_is_seen() -> None:
     assert list(watch.readings[0].sites) == ["encoder/linear#0", "decoder/linear#0"]
 
 
+@pytest.mark.parametrize(
+    ("shape", "axis", "kept"),
+    [
+        ((64, 128), 0, (64, 128)),
+        ((512, 512), 0, (32, 512)),
+        ((8, 64, 128), 0, (8, 16, 128)),
+        ((64, 8, 128), 1, (16, 8, 128)),
+        ((16, 16, 32, 32), 0, (8, 16, 4, 32)),
+        ((2, 4096, 512), 0, (2, 16, 512)),
+        ((100_000,), None, (16_384,)),
+    ],
+)
+def test_of_a_large_signal_whole_units_of_eight_samples_are_read(
+    shape: tuple[int, ...], axis: int | None, kept: tuple[int, ...]
+) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    some = part(x, axis)
+    assert some.shape == kept
+    assert some.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+    assert part(x.numpy(), axis).tobytes() == some.contiguous().numpy().tobytes()
+    square, between, zeros, _, low, high, nonfinite = levels(x, axis, "linear")
+    assert square == pytest.approx(1.0, rel=0.05)
+    assert (low, high) == (some.min().item(), some.max().item())
+    assert zeros == nonfinite == 0
+    if axis is not None:
+        over = some.movedim(axis, 0)
+        assert between == pytest.approx((over - over.mean(0)).square().mean().item(), rel=1e-4)
+    assert rms(x, axis) == pytest.approx([some.square().mean().sqrt().item()], rel=1e-5)
+
+
+def test_groups_of_a_transfer_are_told_by_their_names_with_rate_and_step() -> None:
+    def make(width: int) -> tuple[nn.Module, Tensor]:
+        hidden = [nn.Linear(width, width), nn.ReLU()]
+        return nn.Sequential(nn.Linear(8, width), nn.ReLU(), *hidden, nn.Linear(width, 3)), BATCHES[0][0]
+
+    move = gs.transfer(make, 16, 64)
+    model, _ = make(64)
+    optimizer = torch.optim.Adam(move.param_groups(model, lr=1e-2))
+    with gs.Watch(model, optimizer, every=2) as watch:
+        x, y = BATCHES[0]
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    (reading,) = watch.readings
+    assert len(reading.groups) == len(optimizer.param_groups) > 1
+    for group, told in zip(optimizer.param_groups, reading.groups.values(), strict=True):
+        names = group["names"]
+        assert told.rate == group["lr"]
+        assert told.entries == sum(before[n].numel() for n in names)
+        now = dict(model.named_parameters())
+        update, weight = (
+            sum(float(t.detach().square().sum()) for t in tensors)
+            for tensors in ([now[n] - before[n] for n in names], [before[n] for n in names])
+        )
+        assert told.ratio == pytest.approx((update / weight) ** 0.5, rel=1e-4)
+
+
+def test_the_tape_of_the_start_is_the_reference_so_that_two_reports_are_enough() -> None:
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 3))
+    x, y = BATCHES[0]
+    tape = gs.record(model, x, target=y, loss=F.cross_entropy)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with torch.no_grad():
+        model[0].bias.fill_(-1e3)
+    codes = []
+    for start in (tape, None):
+        with gs.Watch(model, optimizer, every=1, start=start) as watch:
+            train(model, optimizer, 2)
+            codes.append([f.code for f in watch.report.findings if f.severity != "note"])
+            assert [r.step for r in watch.readings] == ([0, 1, 2] if start is not None else [1, 2])
+    assert "FWD204" in codes[0]
+    assert codes[1] == []
+
+
 def test_wrong_arguments_are_told() -> None:
     with pytest.raises(gs.GainstageError, match=r"expected an nn\.Module"):
         gs.Watch("model")  # type: ignore[arg-type]
@@ -343,4 +418,4 @@ def test_updates_that_bfloat16_rounds_away_are_found() -> None:
             optimizer.zero_grad()
             model(torch.randn(32, 64).bfloat16()).float().square().mean().backward()
             optimizer.step()
-    assert "RUN008" in [f.code for f in watch.report.findings]
+    assert "OPT819" in [f.code for f in watch.report.findings]

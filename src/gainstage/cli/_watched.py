@@ -12,7 +12,8 @@ from gainstage.cli._script import execute, unseen
 from gainstage.cli._terminal import note, say, wants_color
 
 if TYPE_CHECKING:
-    from gainstage.run import capture
+    from gainstage.run import Subject, capture
+    from gainstage.signal import Tape
     from gainstage.watch import Watch
 
 
@@ -58,7 +59,22 @@ class Followed(AbstractContextManager["Followed"]):
             if self._record is not None:
                 path = self._record.with_stem(f"{self._record.stem}_{number}") if number else self._record
                 sinks.append(JSONL(path))
-            self.watches.append(Watch(pair.module, pair.optimizer, every=self._every, sinks=sinks))
+            self.watches.append(
+                Watch(pair.module, pair.optimizer, every=self._every, sinks=sinks, start=_tape(pair.subject))
+            )
+
+
+def _tape(subject: "Subject | None") -> "Tape | None":
+    """The start of what is watched; None where it cannot be run by itself."""
+    from gainstage.errors import GainstageError
+    from gainstage.signal import record
+
+    if subject is None:
+        return None
+    try:
+        return record(subject.model, subject.example, target=subject.target, loss=subject.loss)
+    except GainstageError:
+        return None
 
 
 def execute_watched(

@@ -10,20 +10,19 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
-from gainstage.run._example import tensors_among, tensors_in
 from gainstage.run._hub import Listener, listening
 from gainstage.run._lines import line_of_user
 from gainstage.run._living import living, schedules, trains_any
-from gainstage.run._names import class_name
 from gainstage.run._pair import Pass, pair_of
 from gainstage.run._program import Tracer
-from gainstage.run._seen import Counts, Pair, rows, total_norm
+from gainstage.run._seen import Pair, rows, total_norm
 from gainstage.run._subject import Subject
+from gainstage.run._traced import Traced
 
 Finder = Callable[[tuple[Tensor, ...]], Subject | None]
 
@@ -32,7 +31,7 @@ class Stopped(BaseException):
     """Ends a training loop that has been seen for long enough; no `except Exception` catches it."""
 
 
-class capture(TorchFunctionMode, Listener):
+class capture(Traced, Listener):
     """A block that observes what a foreign loop trains, up to its first optimizer steps, and then leaves it.
 
     It stands at `backward` and at the optimizer's step, so that it does not matter who calls them: a plain loop,
@@ -79,27 +78,19 @@ class capture(TorchFunctionMode, Listener):
         on_swallowed: Callable[[], None] | None = None,
         on_complete: Callable[[], None] | None = None,
     ) -> None:
-        TorchFunctionMode.__init__(self)
+        super().__init__()
         self.steps, self.go_on, self.patience = steps, go_on or on_complete is not None, patience
         self.on_complete = on_complete
         self.finders, self.on_swallowed = finders, on_swallowed
         self.pairs: list[Pair] = []
-        self.counts = Counts()
         self.scaler: Any = None
         self.swallowed = 0
-        self.done = self._open = self._closing = False
-        self._running = 0  # torch functions that this mode was asked about
-        self._tracer = Tracer()
-        self._inside: list[nn.Module] = []
-        self._given: Any = None
+        self.done = self._open = False
         self._passes: list[Pass] = []
         self._norm: dict[int, Tensor] = {}
         self._made: dict[int, int] = {}
         self._trained: set[int] = set()  # parameters that were stepped
-        self._called: set[int] = set()  # and those of modules that were called
         self._before: list[tuple[Tensor, Tensor]] = []
-        self._generator: Tensor | None = None
-        self._asking = False  # whether what runs is our own question
         self._raw: dict[int, Tensor] = {}
 
     @property
@@ -149,16 +140,15 @@ class capture(TorchFunctionMode, Listener):
         """Leave the loop; where it caught this before, again, and after three times by `on_swallowed`."""
         if self.go_on:
             if self.on_complete is not None and not self.done:
-                self.done = self._asking = True
-                self.on_complete()
-                self._asking = False
+                self.done = True
+                with self._question():
+                    self.on_complete()
             return
         self.swallowed += self.done
         self.done = True
         if self.swallowed >= 3 and self.on_swallowed is not None:
-            self._asking = True
-            self.on_swallowed()
-            self._asking = False
+            with self._question():
+                self.on_swallowed()
         raise Stopped("gainstage has seen enough of this loop")
 
     def _look(self) -> bool:
@@ -169,68 +159,6 @@ class capture(TorchFunctionMode, Listener):
         if self.patience is not None and time.monotonic() - self._begun > self.patience and not self.counts.steps:
             self._stop()
         return True
-
-    # --- forward passes, and what the script computes around them --------------------------------------------------
-
-    def _enter(self, module: nn.Module, inputs: Any) -> None:
-        if threading.get_ident() != self._thread or self._asking:
-            return
-        if self._closing and not self._running:
-            self.leave()
-            return
-        if not self._inside:
-            if not any(p.requires_grad for p in module.parameters()):
-                return  # a loss, or a frozen part: what it calls is the script's
-            self._look()
-            if self._generator is None and torch.is_grad_enabled():
-                self._generator = torch.get_rng_state()
-        self._inside.append(module)
-
-    def _leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if threading.get_ident() != self._thread or not any(module is m for m in self._inside):
-            return
-        while self._inside.pop() is not module:
-            pass  # an exception has left these
-        if self._inside or output is None:
-            return
-        self._called |= {id(p) for p in module.parameters() if p.requires_grad}
-        self.counts.forwards += 1
-        name = class_name(module)
-        self.counts.models[name] = self.counts.models.get(name, 0) + 1
-        if not any(t.requires_grad for t in tensors_in(output)):
-            self.counts.without_gradient += 1
-            return
-        with torch._C.DisableTorchFunction():
-            tracer = self._tracer
-            tracer.add(module, (tracer.symbols(args), tracer.symbols(kwargs)), output, line_of_user())
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if (
-            self._inside
-            or self._asking
-            or self._closing
-            or not torch.is_grad_enabled()
-            or threading.get_ident() != self._thread
-        ):
-            return func(*args, **kwargs)
-        tracer = self._tracer
-        known = any(tracer.var(tensor) is not None for tensor in tensors_among((args, kwargs)))
-        given = (tracer.symbols(args), tracer.symbols(kwargs)) if known else ()
-        first = args[0] if args and isinstance(args[0], Tensor) else None
-        version = first._version if first is not None and not first.is_inference() else 0
-        self._running += 1
-        try:
-            result = func(*args, **kwargs)
-        finally:
-            self._running -= 1
-        if known and getattr(func, "__name__", "") != "backward":
-            with torch._C.DisableTorchFunction():
-                if any(t.requires_grad for t in tensors_in(result)):
-                    tracer.add(func, given, result, line_of_user())
-                elif result is None and first is not None and first._version != version and first.requires_grad:
-                    tracer.add(func, given, result, line_of_user(), written=first)
-        return result
 
     # --- the backward pass and the step ----------------------------------------------------------------------------
 
@@ -293,9 +221,8 @@ class capture(TorchFunctionMode, Listener):
         number = self._made[id(optimizer)] = self._made.get(id(optimizer), 0) + 1
         with torch._C.DisableTorchFunction():
             if number == self.steps:
-                self._asking = True
-                self.pairs.append(pair_of(optimizer, self._passes, self.scaler, self._norm.get(id(optimizer))))
-                self._asking = False
+                with self._question():
+                    self.pairs.append(pair_of(optimizer, self._passes, self.scaler, self._norm.get(id(optimizer))))
             self._passes.clear()
             held = [p for g in optimizer.param_groups for p in g["params"]]
             self._trained |= {id(p) for p in held}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,21 +143,24 @@ def _flat(x: Tensor) -> Tensor:
     return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True)).reshape(-1)
 
 
-def sums(samples: Tensor) -> Sequence[Number]:
+def sums(samples: "Tensor | np.ndarray[Any, Any]") -> Sequence[Number]:
     """Sum, sum of squares, sum of squares around the mean over samples, zeros, minimum, maximum, non-finites.
 
     Of float32 on the CPU in one read, as numbers, where squares are within the range in which they are exact; else as
     scalars on their device.
 
     Args:
-        samples: (samples, features), real.
+        samples: (samples, features), real; an array is one of contiguous float32.
     """
-    if samples.device.type == "cpu" and samples.dtype == torch.float32:
+    if isinstance(samples, Tensor) and samples.device.type == "cpu" and samples.dtype == torch.float32:
+        samples = array_over(samples.detach().contiguous())
+    if isinstance(samples, np.ndarray):
         found = _fused_sums(samples)
-        mean_square, spread = found[1] / samples.numel(), found[2] / samples.numel()
+        mean_square, spread = found[1] / samples.size, found[2] / samples.size
         exact = _SMALL < mean_square < 1 / _SMALL and (spread == 0 or spread > _SMALL)
-        if exact or found[3] == samples.numel():
+        if exact or found[3] == samples.size:
             return found
+        samples = torch.from_numpy(samples)
     return _sums(samples).unbind()
 
 
@@ -173,12 +177,12 @@ def _sums(samples: Tensor) -> Tensor:
     return torch.stack([part.double() for part in parts])
 
 
-def _fused_sums(samples: Tensor) -> list[float]:
+def _fused_sums(array: "np.ndarray[Any, Any]") -> list[float]:
     """The same in one read of float32 on the CPU."""
     from gainstage.signal._fused import fused  # numba is loaded when the first tensor is measured
 
-    array = array_over(samples.detach().contiguous())
     out = np.empty(7)
+    array = np.ascontiguousarray(array)
     fused(array, array.view(np.int32), out)
     found: list[float] = out.tolist()
     return found

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from gainstage.errors import GainstageError
 from gainstage.run import Listener, has_data, listen, named_parameters
 from gainstage.watch._eager import eager
+from gainstage.watch._groups import did, groups_of, named
 from gainstage.watch._hooks import outermost
 from gainstage.watch._locate import locate
 from gainstage.watch._pack import Packed, Ranks, pack
@@ -32,14 +33,14 @@ class Loop(Listener):
     """
 
     def __init__(self, model: nn.Module, optimizers: tuple[Optimizer, ...], every: int) -> None:
-        named = {n: p for n, p in named_parameters(model) if p.requires_grad}
-        if not named or not all(has_data(p) for p in named.values()):
+        held = {n: p for n, p in named_parameters(model) if p.requires_grad}
+        if not held or not all(has_data(p) for p in held.values()):
             raise GainstageError("the model has no trainable parameter with values; watch it where it is trained")
         self.model, self.every, self.optimizers = model, every, list(optimizers)
         self.step, self.skipped = 0, 0
         self._metrics: dict[str, float] = {}
-        self._held = {id(p) for p in named.values()}
-        self._parameters, self._sites, self._steps = Parameters(named), Sites(model), Steps(every)
+        self._names = {id(p): name for name, p in held.items()}
+        self._parameters, self._sites, self._steps = Parameters(held), Sites(model), Steps(every)
         self._ranks = Ranks(_world(model, self._parameters.sharded), self._parameters.sharded)
         self._pending: list[Packed] = []
         self._stepped: list[Optimizer] = []
@@ -145,7 +146,7 @@ class Loop(Listener):
     def _follows(self, optimizer: Optimizer) -> bool:
         if any(optimizer is o for o in self.optimizers):
             return True
-        ours = any(id(p) in self._held for g in optimizer.param_groups for p in g["params"])
+        ours = any(id(p) in self._names for g in optimizer.param_groups for p in g["params"])
         if not ours or any(_same(optimizer, o) for o in self.optimizers):
             return False
         self.optimizers.append(optimizer)
@@ -191,8 +192,9 @@ class Loop(Listener):
 
     def _submit(self, parameters: list[tuple[str, Tensor]], rows: list[Any]) -> None:
         self._read()
-        groups = [g for o in self.optimizers for g in o.param_groups]
+        groups = groups_of(self.optimizers)
         rates = [_float(g.get("lr")) for g in groups]
+        members = named(groups, self._names) if len(groups) > 1 else {}
         reading = Reading(
             step=self.step,
             seconds=round(time.monotonic() - self._begun, 3),
@@ -203,6 +205,7 @@ class Loop(Listener):
             decoupled=any(g.get("decoupled_weight_decay", False) for g in groups),
             skipped=self.skipped,
             training=any(m.training for m in self._modes) if self._modes else None,
+            groups=did(members, rates, self._parameters.named),
             metrics=dict(self._metrics),
             broken=self._where,
         )
@@ -210,7 +213,7 @@ class Loop(Listener):
         if self._scale is not None:
             rows = [*rows, ("scale", "", self._scale.reshape(1))]
         steps = self._steps.take()
-        self._pending.append(pack(reading, self._parameters.names, parameters, rows, steps, self._ranks))
+        self._pending.append(pack(reading, self._parameters.names, parameters, rows, steps, self._ranks, members))
         if self._pending[-1].ready is None:  # it is on the host already
             self._read()
 

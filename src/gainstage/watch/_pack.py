@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gainstage.watch._groups import ratio
 from gainstage.watch._sites import Row
 from gainstage.watch.reading import Attention, Norm, Number, Parameter, Place, Reading, Router
 
@@ -24,6 +25,7 @@ class Packed:
         rows: kind, name and length of what follows.
         steps: how many steps, three numbers each, end it.
         reading: what the host knew itself.
+        groups: of the optimizers, the names of their parameters.
     """
 
     host: Tensor
@@ -32,6 +34,7 @@ class Packed:
     rows: list[tuple[str, str, int]]
     steps: int
     reading: Reading
+    groups: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,6 +65,7 @@ def pack(
     rows: list[Row],
     steps: Tensor | None,
     ranks: Ranks,
+    groups: dict[str, list[str]],
 ) -> Packed:
     """Send a report to the host without waiting for it."""
     names = names if parameters else []
@@ -71,7 +75,7 @@ def pack(
     parts += [torch.tensor(told, dtype=torch.float64)] if told else []
     parts += [row for _, _, row in rows if isinstance(row, Tensor)] + ([steps] if steps is not None else [])
     if not parts:
-        return Packed(torch.zeros(0), None, names, [], 0, reading)
+        return Packed(torch.zeros(0), None, names, [], 0, reading, groups)
     device = next((part.device for part in parts if not part.is_cpu), parts[0].device)
     vector = torch.cat([part.to(device, torch.float64, non_blocking=True).reshape(-1) for part in parts])
     vector = ranks.together(vector, len(names))
@@ -84,7 +88,7 @@ def pack(
     else:
         host = vector.to("cpu", non_blocking=True)
     lengths = [(kind, name, row.numel() if isinstance(row, Tensor) else len(row)) for kind, name, row in rows]
-    return Packed(host, ready, names, lengths, 0 if steps is None else steps.numel() // 3, reading)
+    return Packed(host, ready, names, lengths, 0 if steps is None else steps.numel() // 3, reading, groups)
 
 
 def unpack(packed: Packed) -> Reading:
@@ -98,6 +102,8 @@ def unpack(packed: Packed) -> Reading:
         name: Parameter(*map(_root, (c[i] for c in columns[:4])), columns[4][i])  # type: ignore[call-arg]
         for i, name in enumerate(packed.names)
     }
+    for name, group in reading.groups.items():
+        group.ratio = ratio(packed.groups[name], reading.parameters)
     at = 5 * count
     found: dict[tuple[str, str], list[float]] = {}
     for kind, name, length in packed.rows:

@@ -15,6 +15,7 @@ from gainstage.watch.history import History
 
 Watched = Callable[[History], Iterator[Found]]
 WATCHED: dict[str, Rule] = {}
+LOSS = ("RUN002", "RUN003", "RUN006")  # what the loss shows of many causes
 
 
 def watched(code: str, severity: Severity, *, explains: tuple[str, ...] = ()) -> Callable[[Watched], Watched]:

@@ -98,8 +98,7 @@ class Sites(TorchFunctionMode):
         elif op == "batch_norm" and first is not None:
             self._stored(args, kwargs, first)
         if x.grad_fn is not None:
-            with torch.enable_grad():
-                x.register_hook(partial(self._gradient, name, axis))  # type: ignore[no-untyped-call]
+            x.grad_fn.register_prehook(partial(self._gradient, name, axis, x.output_nr))
 
     def _name(self, op: str) -> str:
         path = self.modules.path
@@ -110,7 +109,8 @@ class Sites(TorchFunctionMode):
     def _put(self, kind: str, name: str, row: Numbers) -> None:
         self.rows.append((kind, name, row))
 
-    def _gradient(self, name: str, axis: int | None, gradient: Tensor | None) -> None:
+    def _gradient(self, name: str, axis: int | None, place: int, gradients: tuple[Tensor | None, ...]) -> None:
+        gradient = gradients[place]
         if gradient is not None and gradient.numel():
             with torch.no_grad():
                 self._put("backward", name, rms(gradient, axis))

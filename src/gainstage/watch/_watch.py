@@ -11,11 +11,12 @@ from torch.optim import Optimizer
 from gainstage.check import Finding, Report
 from gainstage.errors import GainstageError
 from gainstage.run import class_name
+from gainstage.signal import Tape
 from gainstage.watch import _registry, _stored
 from gainstage.watch._loop import Loop
 from gainstage.watch._pack import unpack
 from gainstage.watch.history import History
-from gainstage.watch.reading import VERSION, Header, Reading
+from gainstage.watch.reading import VERSION, Header, Reading, of_tape
 
 JUDGED = 5  # steps: the rules are not asked more often
 
@@ -42,6 +43,8 @@ class Watch(Loop):
         every: steps between reports; 1, the first step, is always one.
         sinks: where reports go besides: `watch.JSONL(path)`, `watch.Live()`, ...
         on_finding: called with each new finding; what it raises ends the loop.
+        start: the tape of the model before its first step, which reports are compared with; without it, the first
+            reports are.
 
     Attributes:
         history: the windows that the rules read.
@@ -67,6 +70,7 @@ class Watch(Loop):
         every: int = 50,
         sinks: Sequence[Sink] = (),
         on_finding: Callable[[Finding], object] | None = None,
+        start: Tape | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise GainstageError(f"expected an nn.Module, got {type(model).__name__}; pass the model itself")
@@ -81,6 +85,10 @@ class Watch(Loop):
         self.header = Header(VERSION, class_name(model), trainable, every)
         for sink in self.sinks:
             sink.begin(self.header)
+        if start is not None:
+            self.history.add(of_tape(start))
+            for sink in self.sinks:
+                sink.write(self.history.now, [])
 
     @classmethod
     def attach(cls, trainer: Any, *, every: int = 50, **kwargs: Any) -> "Watch":

@@ -7,7 +7,7 @@ from statistics import median
 
 import msgspec
 
-from gainstage.watch.reading import Attention, Norm, Parameter, Place, Reading, Router, number
+from gainstage.watch.reading import Attention, Group, Norm, Parameter, Place, Reading, Router, number
 from gainstage.watch.table import Curves, Table
 
 KEPT = 256  # reports; of older ones the first few stay
@@ -19,6 +19,7 @@ _KINDS: dict[str, type[msgspec.Struct]] = {
     "attentions": Attention,
     "routers": Router,
     "norms": Norm,
+    "groups": Group,
 }
 
 
@@ -78,7 +79,7 @@ class History:
         """One quantity of all places of a kind over the reports that have measured any.
 
         Args:
-            kind: `"parameters"`, `"sites"`, `"attentions"`, `"routers"` or `"norms"`: see `Reading`.
+            kind: `"parameters"`, `"sites"`, `"attentions"`, `"routers"`, `"norms"` or `"groups"`: see `Reading`.
             quantity: a field of what a report holds a place.
         """
         table = self._tables.get(kind)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from gainstage.errors import GainstageError
+from gainstage.signal import Tape
 
 VERSION = 1
 Number = float | None
@@ -84,17 +85,26 @@ class Norm(msgspec.Struct, array_like=True):
     shift: Number = None
 
 
+class Group(msgspec.Struct, array_like=True):
+    """One parameter group of an optimizer: its rate, update over weight of all of it, and its number of entries."""
+
+    rate: Number
+    ratio: Number
+    entries: int
+
+
 class Reading(msgspec.Struct):
     """One report.
 
     Attributes:
-        step: updates that the optimizers were asked for so far; the first is 1.
+        step: updates that the optimizers were asked for so far; the first is 1, and 0 is the tape of the start.
         seconds: since the watch began.
         losses: of every step since the last report; the last is this step's. Unscaled, summed over the backward passes.
         levels: root mean square of a sample of the batch, for the same steps.
         same: for the same steps, whether the batch is equal to the one before.
         rates: learning rate of every group, for the same steps the largest.
         rate, decay, momentum: of every group.
+        groups: what each group did, by its name: its own, or those of its parameters; where there are several.
         skipped: steps that a gradient scaler left out so far.
         scale: of the gradient scaler.
         training: whether dropout and batch normalization are in training mode; null where there is neither.
@@ -122,6 +132,7 @@ class Reading(msgspec.Struct):
     attentions: dict[str, Attention] = {}
     routers: dict[str, Router] = {}
     norms: dict[str, Norm] = {}
+    groups: dict[str, Group] = {}
     metrics: dict[str, float] = {}
     nonfinite: list[int] = []
     broken: str = ""
@@ -130,6 +141,22 @@ class Reading(msgspec.Struct):
     def loss(self) -> float:
         """At this step; NaN where none was seen."""
         return number(self.losses[-1]) if self.losses else nan
+
+
+def of_tape(tape: Tape) -> Reading:
+    """The start as its tape has it: step 0, which later reports are compared with.
+
+    Args:
+        tape: of the model before its first step, as `gs.record` gives it.
+    """
+    sites = {}
+    for site in tape.sites:
+        if site.kind == "op" and (m := site.forward) is not None and m.count:
+            between = m.variance_between / m.mean_square if m.mean_square > 0 else nan
+            gradient = site.backward.rms if site.backward is not None else nan
+            largest = max(abs(m.minimum), abs(m.maximum))
+            sites[site.name] = Place(m.rms, between, m.zeros, m.saturated, largest, m.nonfinite, m.dead, gradient)
+    return Reading(step=0, sites=sites)
 
 
 class Header(msgspec.Struct):

@@ -60,12 +60,26 @@ class Curves:
         row = len(self.steps) - 1 - measured[::-1].argmax(0) if len(self.steps) else np.zeros(0, int)
         return self.values[row, place]
 
+    @property
+    def started(self) -> Array:
+        """Whether the tape of the start, which is step 0, has each place: it is the reference then."""
+        taped = len(self.steps) > 0 and self.steps[0] == 0
+        return np.isfinite(self.values[0]) if taped else np.zeros(len(self.names), bool)
+
     def first(self, reports: int = 3) -> Array:
-        """What each place was in the first reports that have measured it; NaN where there are fewer."""
+        """What each place was at the start: on its tape, else in the first reports; NaN where there are fewer."""
         measured = np.isfinite(self.values)
         order = np.argsort(~measured, axis=0, kind="stable")[:reports]
         found: Array = np.take_along_axis(self.values, order, 0)
+        known = self.started
+        found[:, known] = self.values[:1, known]
         return found
+
+    @property
+    def settled(self) -> Array:
+        """Whether each place has a reference: the tape of the start and two reports, or four reports."""
+        known = self.started
+        return self.counts >= np.where(known, 3, 4)
 
     def total(self) -> tuple[Array, Array]:
         """Steps and root of the sum of squares over all places, for each report."""
@@ -132,4 +146,3 @@ class Table:
         begin, end = self.oldest, self.oldest + number
         self._values[begin : len(self._steps) - number] = self._values[end : len(self._steps)].copy()
         del self._steps[begin:end]
-

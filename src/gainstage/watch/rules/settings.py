@@ -1,76 +1,13 @@
-"""What the optimizer and the loop do: rate, settings, modes, rounding, steps that are left out."""
+"""What the optimizer and the loop do: settings, decay, modes, rounding, steps that are left out."""
 
 from collections.abc import Iterator
 from math import isfinite
 from statistics import median
 
 from gainstage.check import Fix, Found, Limit
-from gainstage.watch._registry import watched
+from gainstage.watch._registry import LOSS, watched
 from gainstage.watch.history import History
 from gainstage.watch.reading import Reading, number
-
-_LOSS = ("RUN002", "RUN003", "RUN006")
-JUMP = Limit(3.0, "times the largest rate before; warm-up grows by less a step once it is under way.")
-STEADY = 10  # steps that the largest rate before must be old
-
-
-@watched(
-    "OPT804",
-    "error",
-    explains=(
-        "RUN001",
-        "RUN002",
-        "RUN003",
-        "RUN006",
-        "BWD302",
-        "FWD201",
-        "FWD204",
-        "FWD206",
-        "OPT815",
-        "FWD208",
-        "RUN009",
-    ),
-)
-def rate_too_high(history: History) -> Iterator[Found]:
-    """## What it does
-    Looks for a learning rate that jumps beyond all rates before it, and for updates that grow with it.
-
-    ## Why is this bad?
-    Beyond the largest stable rate every step overshoots: the loss rises, units die, or numbers overflow.
-
-    ## Known problems
-    Rates of a warm-up, which grow step by step, and restarts, which go back to where they were, are not reported.
-
-    ## References
-    Cohen et al., *Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability*, ICLR 2021.
-    """
-    rates = [(s.step, s.rate) for s in history.steps if isfinite(s.rate)]
-    largest, since = 0.0, 0
-    for place, (step, rate) in enumerate(rates):
-        if largest > 0 and rate > JUMP * largest and place - since >= STEADY:
-            before = [ratio(r) for r in history.readings if r.step < step and r.parameters]
-            after = [ratio(r) for r in history.readings if r.step >= step and r.parameters]
-            if before and after and max(after) > 2 * median(before[-10:]):
-                yield Found(
-                    "error",
-                    "optimizer",
-                    measured=f"rate {largest:.3g} until step {step - 1}, {rate:.3g} since; update over weight "
-                    f"{median(before[-10:]):.2g}, now {max(after):.2g}",
-                    expected=f"no jump beyond {JUMP:g} times the largest rate before",
-                    message=f"since step {step} the steps are {rate / largest:.3g} times as large",
-                    fix=Fix(f"go back to a rate of {largest:.3g}; look at what sets it at step {step}"),
-                )
-                return
-        if rate > largest:
-            largest, since = rate, place
-
-
-def ratio(reading: Reading) -> float:
-    """Norm of all updates over that of all weights."""
-    update = sum(number(p.update) ** 2 for p in reading.parameters.values() if isfinite(number(p.update)))
-    weight = sum(number(p.weight) ** 2 for p in reading.parameters.values() if isfinite(number(p.weight)))
-    return float((update / weight) ** 0.5) if weight else 0.0
-
 
 CHANGED = Limit(5.0, "times within a report; schedules of decay and momentum move by less.")
 
@@ -128,7 +65,7 @@ def pull(reading: Reading) -> float:
     return (rate if reading.decoupled else 1.0) * decay * weight / whole if whole else float("nan")
 
 
-@watched("OPT809", "warning", explains=(*_LOSS, "NRM404", "FWD201", "FWD204", "FWD206", "OPT815", "BWD301", "BWD302"))
+@watched("OPT809", "warning", explains=(*LOSS, "NRM404", "FWD201", "FWD204", "FWD206", "OPT815", "BWD301", "BWD302"))
 def evaluation_mode(history: History) -> Iterator[Found]:
     """## What it does
     Looks at each report whether dropout and batch normalization are in training mode when a step is made.
@@ -156,7 +93,50 @@ def evaluation_mode(history: History) -> Iterator[Found]:
         )
 
 
+PULL = Limit(0.5, "of a step; healthy nets of the benchmark: at most 0.06.")
+SHRUNK = Limit(0.5, "of the largest norm of all weights so far.")
+
+
+@watched("RUN010", "warning", explains=("RUN003", "RUN006", "FWD201", "BWD301", "RUN009"))
+def decay_against_signal(history: History) -> Iterator[Found]:
+    """## What it does
+    Compares the part of each step that is weight decay with the whole step, and looks whether weights shrink by it
+    while the loss no longer falls.
+
+    ## Why is this bad?
+    Where decay takes more than the gradient gives, weights go to 0 and what was learned goes with them.
+
+    ## Known problems
+    Of several groups the strongest decay is taken. Weights that start too large may well shrink: the loss falls then,
+    and nothing is reported.
+
+    ## References
+    Loshchilov, Hutter, *Decoupled Weight Decay Regularization*, ICLR 2019. Andriushchenko et al., *Why Do We Need
+    Weight Decay in Modern Deep Learning?*, NeurIPS 2024.
+    """
+    steps, weights = history.curves("parameters", "weight").total()
+    last = history.readings[-3:]
+    shares = [pull(r) for r in last if r.parameters]
+    if len(steps) < 6 or len(shares) < 3 or not min(shares) > PULL or not weights[-1] < SHRUNK * weights.max():
+        return
+    half = int(steps[weights >= SHRUNK * weights.max()][-1])
+    before = [s.loss for s in history.steps if s.step <= half][-30:]
+    after = [s.loss for s in history.steps if s.step > half][-30:]
+    if len(before) < 10 or len(after) < 10 or not median(after) > 0.98 * median(before):
+        return
+    yield Found(
+        "warning",
+        "optimizer",
+        measured=f"decay is {shares[-1]:.0%} of each step; the norm of all weights fell from {weights.max():.3g} to "
+        f"{weights[-1]:.3g}, the loss went from {median(before):.3g} to {median(after):.3g} since step {half}",
+        expected=f"below {PULL:.0%} of a step, or a loss that falls",
+        message=f"since about step {half} weight decay takes more than the gradient gives",
+        fix=Fix(f"lower weight decay ({max(history.now.decay):.3g}) by a factor of 10"),
+    )
+
+
 SKIPPED = Limit(8, "steps left out in a row after the scaler has found its scale.")
+FOUND = 20  # steps made, after which it has
 
 
 @watched("BWD304", "error", explains=("RUN006", "RUN003", "FWD206"))
@@ -176,7 +156,7 @@ def overflow(history: History) -> Iterator[Found]:
     for before in reversed(history.readings[:-1]):
         now = history.now
         steps, skipped = now.step - before.step, now.skipped - before.skipped
-        if steps and skipped >= SKIPPED and skipped >= 0.8 * steps and before.step - before.skipped >= 2 * STEADY:
+        if steps and skipped >= SKIPPED and skipped >= 0.8 * steps and before.step - before.skipped >= FOUND:
             yield Found(
                 "error",
                 "scaler",
@@ -192,8 +172,8 @@ def overflow(history: History) -> Iterator[Found]:
 LOST = Limit(0.9, "of the entries; a step below half a unit in the last place changes nothing.")
 
 
-@watched("RUN008", "warning")
-def rounded_updates(history: History) -> Iterator[Found]:
+@watched("OPT819", "warning")
+def rounded_step(history: History) -> Iterator[Found]:
     """## What it does
     Counts the entries of parameters in half precision that a step leaves bit for bit as they were.
 

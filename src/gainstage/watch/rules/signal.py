@@ -1,4 +1,4 @@
-"""What the sites say: numbers that are not finite, dead units, samples that become one, attention, routers, norms."""
+"""What the sites say: numbers that are not finite, dead units, samples that become one, attention, routers."""
 
 from collections.abc import Iterator
 from math import isinf
@@ -6,14 +6,12 @@ from math import isinf
 import numpy as np
 
 from gainstage.check import Fix, Found, Limit
-from gainstage.watch._registry import watched
+from gainstage.watch._registry import LOSS, watched
 from gainstage.watch.history import History
 from gainstage.watch.reading import number
 
-_LOSS = ("RUN002", "RUN003", "RUN006")
 
-
-@watched("FWD206", "error", explains=(*_LOSS, "OPT815", "BWD303", "FWD204", "FWD201"))
+@watched("FWD206", "error", explains=(*LOSS, "OPT815", "BWD303", "FWD204", "FWD201"))
 def non_finite_site(history: History) -> Iterator[Found]:
     """## What it does
     Finds the first site whose output has NaN or infinite entries. On the CPU the pass of the first loss that is not
@@ -47,7 +45,7 @@ def non_finite_site(history: History) -> Iterator[Found]:
         return
 
 
-@watched("OPT815", "error", explains=_LOSS)
+@watched("OPT815", "error", explains=LOSS)
 def non_finite_loss(history: History) -> Iterator[Found]:
     """## What it does
     Looks for a loss that is NaN or infinite, and for the step at which it came.
@@ -74,7 +72,7 @@ DEAD = Limit(0.8, "of the units; healthy nets of the tests: at most 0.56.")
 RISE = Limit(0.4, "above the first reports.")
 
 
-@watched("FWD204", "error", explains=(*_LOSS, "BWD303", "FWD201", "BWD301", "RUN009"))
+@watched("FWD204", "error", explains=(*LOSS, "BWD303", "FWD201", "BWD301", "RUN009"))
 def dead_units(history: History) -> Iterator[Found]:
     """## What it does
     Counts behind every rectifier the units that were 0 or less for every sample of the last five reports.
@@ -92,7 +90,7 @@ def dead_units(history: History) -> Iterator[Found]:
     first = curves.first().min(0, initial=np.inf)
     beyond = curves.values > np.maximum(DEAD, np.minimum(first + RISE, 0.99))
     for name, place, step, reports in curves.stretches(beyond):
-        if reports >= 2 and first[place] < DEAD and curves.counts[place] >= 4:
+        if reports >= 2 and first[place] < DEAD and curves.settled[place]:
             yield Found(
                 "error",
                 name,
@@ -107,7 +105,7 @@ def dead_units(history: History) -> Iterator[Found]:
 COLLAPSED = Limit(1e-5, "of the mean square; at the start above 1e-2.")
 
 
-@watched("FWD201", "error", explains=_LOSS)
+@watched("FWD201", "error", explains=LOSS)
 def collapsed_samples(history: History) -> Iterator[Found]:
     """## What it does
     Follows at every site how much samples differ, and finds where they became alike.
@@ -121,7 +119,7 @@ def collapsed_samples(history: History) -> Iterator[Found]:
     curves = history.curves("sites", "between")
     first = curves.first()
     for name, place, step, reports in curves.stretches(curves.values < COLLAPSED):
-        if reports >= 2 and curves.counts[place] >= 4 and first[:, place].min() > 1e-2:
+        if reports >= 2 and curves.settled[place] and first[:, place].min() > 1e-2:
             yield Found(
                 "error",
                 name,
@@ -134,11 +132,46 @@ def collapsed_samples(history: History) -> Iterator[Found]:
             return
 
 
+LOUD = Limit(100.0, "times the start; healthy nets of the benchmark: at most 12.")
+
+
+@watched("FWD203", "warning", explains=(*LOSS, "FWD206", "OPT815", "BWD302", "FWD208"))
+def exploding_signal(history: History) -> Iterator[Found]:
+    """## What it does
+    Follows the level of every site, and finds the first that has left the one it started with by far.
+
+    ## Why is this bad?
+    A stream that grows drowns what later blocks add to it, and ends in an overflow of half precision.
+
+    ## Known problems
+    What starts at 0 (a last layer, a zero-initialized branch) is not judged.
+
+    ## References
+    Bjorck et al., *Understanding Batch Normalization*, NeurIPS 2018. Wortsman et al., *Small-scale Proxies for
+    Large-scale Transformer Training Instabilities*, ICLR 2024.
+    """
+    curves = history.curves("sites", "rms")
+    first = curves.first().max(0, initial=0.0)
+    loud = curves.stretches(curves.values > LOUD * np.maximum(first, 1e-2))
+    loud = [s for s in loud if s.reports >= 2 and curves.settled[s.place]]
+    if loud:
+        name, place, step, _ = min(loud, key=lambda s: (s.step, s.place))
+        yield Found(
+            "warning",
+            name,
+            measured=f"level {curves.last[place]:.3g}, {first[place]:.3g} at the start; so at {len(loud)} of "
+            f"{len(curves.names)} sites",
+            expected=f"within {LOUD:g} times of the start",
+            message=f"since about step {step} the signal explodes; this site was the first",
+            fix=Fix("lower the rate; a norm behind the branch, or weight decay on the weights in front"),
+        )
+
+
 SHARP = Limit(0.15, "of the entropy of equal weights; healthy nets of the tests: above 0.3.")
 LOGIT = Limit(8.0, "times those of the first reports, and above 30.")
 
 
-@watched("FWD208", "warning", explains=(*_LOSS, "BWD301", "BWD302"))
+@watched("FWD208", "warning", explains=(*LOSS, "BWD301", "BWD302"))
 def saturated_attention(history: History) -> Iterator[Found]:
     """## What it does
     Follows the entropy of attention weights and the largest logit in front.
@@ -172,7 +205,7 @@ CROWDED = Limit(2.5, "times the largest load of the first reports.")
 UNUSED = Limit(0.5, "of the experts, and 0.25 above the first reports.")
 
 
-@watched("RUN007", "error", explains=(*_LOSS, "BWD303", "FWD201", "FWD204", "RUN009"))
+@watched("RUN007", "error", explains=(*LOSS, "BWD303", "FWD201", "FWD204", "RUN009"))
 def router_collapse(history: History) -> Iterator[Found]:
     """## What it does
     Counts how many tokens each choice among few (top-k, argmax) inside the model sends to each of them.
@@ -199,40 +232,3 @@ def router_collapse(history: History) -> Iterator[Found]:
                 fix=Fix("add or raise the load balancing loss; noise in the router; a lower rate for it"),
             )
             return
-
-
-@watched("NRM404", "warning", explains=_LOSS)
-def frozen_statistics(history: History) -> Iterator[Found]:
-    """## What it does
-    Looks whether the stored statistics of batch normalizations, which moved before, still move in training mode.
-
-    ## Why is this bad?
-    In evaluation mode the network then uses statistics of weights of long ago.
-
-    ## Known problems
-    Statistics that never moved (a frozen backbone) are not reported.
-
-    ## References
-    Ioffe, Szegedy, *Batch Normalization*, ICML 2015.
-    """
-    if history.now.training is False:
-        return
-    curves, ratio = history.curves("norms", "stored"), history.curves("norms", "ratio")
-    first = curves.first()
-    moved = np.array([len(set(first[:, p])) == 3 for p in range(len(curves.names))], dtype=bool)
-    still = [
-        s
-        for s in curves.stretches(curves.values == curves.last)
-        if s.reports >= 3 and moved[s.place] and curves.counts[s.place] >= 5
-    ]
-    if still:
-        name, place, step, _ = still[0]
-        yield Found(
-            "warning",
-            name,
-            measured=f"the stored statistics have not moved since step {step}, in {len(still)} layers; their variance "
-            f"is {ratio.last[place]:.3g} of the batch's",
-            expected="statistics that follow the batches",
-            message="batch normalization no longer updates what evaluation will use",
-            fix=Fix("look for momentum=0, track_running_stats or a part in eval(); gs.train.update_batchnorm repairs"),
-        )
