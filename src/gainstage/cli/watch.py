@@ -34,12 +34,15 @@ def watch(run: Path, follow: bool, style: str, output_file: Path | None, exit_ze
     Exit codes: 0 clean, 1 findings above a note, 2 could not run.
     """
     can_write(style)
-    from gainstage.watch import read
+    from gainstage.watch import Judge, read
 
     if follow:
         _follow(run)
     header, readings = read(run)
-    report = judged(header, readings)
+    judge = Judge()
+    for reading in readings:
+        judge.add(reading)
+    report = judge.report(header)
     if style == "text":
         page = _page(header, readings, report)
     elif style == "html":
@@ -58,21 +61,6 @@ def watch(run: Path, follow: bool, style: str, output_file: Path | None, exit_ze
     click.get_current_context().exit(CLEAN if report.ok or exit_zero else FINDINGS)
 
 
-def judged(header: "Header", readings: "list[Reading]") -> "Report":
-    """What the rules find in the reports, in the order in which they came."""
-    from gainstage.check import Finding, Report
-    from gainstage.watch import WATCHED, History, findings, folded
-
-    history, found = History(), dict[tuple[str, str], tuple[int, Finding]]()
-    for reading in readings:
-        history.add(reading)
-        for finding in findings(history):
-            found.setdefault((finding.code, finding.where), (reading.step, finding))
-    sites = max((len(r.sites) for r in readings[-2:]), default=0)
-    codes = tuple(sorted(WATCHED)) if readings else ()
-    return Report(header.model, header.parameters, sites, folded(list(found.values()), header.every), (), codes)
-
-
 def _page(header: "Header", readings: "list[Reading]", report: "Report") -> str:
     from gainstage.report import chart, text
     from gainstage.watch.sinks.live import line
@@ -85,17 +73,24 @@ def _page(header: "Header", readings: "list[Reading]", report: "Report") -> str:
 
 
 def _follow(path: Path) -> None:
-    """Print a line a report until Ctrl-C, which ends it well."""
-    from gainstage.watch import read
-    from gainstage.watch.sinks.live import line
+    """Print a line a report, and one a finding where it comes, until Ctrl-C, which ends it well."""
+    from rich.console import Console
 
-    shown = 0
+    from gainstage.watch import Judge, read
+    from gainstage.watch.sinks.live import line, told
+
+    judge, shown, size = Judge(), 0, -1
+    console = Console(no_color=not wants_color(), highlight=False)
     try:
         while True:
-            _, readings = read(path)
-            for reading in readings[shown:]:
-                say(line(reading, 0).removesuffix("  no findings"))
-            shown = len(readings)
+            if size != (size := path.stat().st_size):
+                _, readings = read(path)
+                for reading in readings[shown:]:
+                    new = judge.add(reading)
+                    say(line(reading, len(judge.found)))
+                    for finding in new:
+                        console.print(told(finding, reading.step), soft_wrap=True)
+                shown = len(readings)
             time.sleep(0.5)
     except KeyboardInterrupt:
         say("")

@@ -7,6 +7,7 @@ from gainstage.watch._registry import folded as folded
 from gainstage.watch._watch import Sink as Sink
 from gainstage.watch._watch import Watch as Watch
 from gainstage.watch.history import History as History
+from gainstage.watch.judge import Judge as Judge
 from gainstage.watch.reading import Header as Header
 from gainstage.watch.reading import Reading as Reading
 from gainstage.watch.reading import read as read

@@ -11,7 +11,6 @@ from gainstage.check import Finding, Fix
 from gainstage.errors import GainstageError
 from gainstage.watch.reading import VERSION, Reading
 
-Found = dict[tuple[str, str], tuple[int, Finding]]
 _WHAT = "a watch as Watch.save writes it"
 
 

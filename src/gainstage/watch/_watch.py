@@ -12,10 +12,11 @@ from gainstage.check import Finding, Report
 from gainstage.errors import GainstageError
 from gainstage.run import class_name
 from gainstage.signal import Tape
-from gainstage.watch import _registry, _stored
+from gainstage.watch import _stored
 from gainstage.watch._loop import Loop
 from gainstage.watch._pack import unpack
 from gainstage.watch.history import History
+from gainstage.watch.judge import Judge
 from gainstage.watch.reading import VERSION, Header, Reading, of_tape
 
 JUDGED = 5  # steps: the rules are not asked more often
@@ -47,7 +48,6 @@ class Watch(Loop):
             reports are.
 
     Attributes:
-        history: the windows that the rules read.
         step: updates that were asked for so far.
 
     Example:
@@ -78,15 +78,13 @@ class Watch(Loop):
             raise GainstageError(f"every={every}: expected a number of steps, at least 1")
         super().__init__(model, optimizers, every)
         self.sinks, self.on_finding = list(sinks), on_finding
-        self.history = History()
-        self._found: dict[tuple[str, str], tuple[int, Finding]] = {}
-        self._judged = -JUDGED  # the step at which the rules were asked last
+        self._judge = Judge()
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self.header = Header(VERSION, class_name(model), trainable, every)
         for sink in self.sinks:
             sink.begin(self.header)
         if start is not None:
-            self.history.add(of_tape(start))
+            self._judge.history.add(of_tape(start))
             for sink in self.sinks:
                 sink.write(self.history.now, [])
 
@@ -105,6 +103,11 @@ class Watch(Loop):
     # --- what people ask -------------------------------------------------------------------------------------------
 
     @property
+    def history(self) -> History:
+        """The windows that the rules read."""
+        return self._judge.history
+
+    @property
     def readings(self) -> list[Reading]:
         """The reports so far, the one that is on its way included."""
         self._read()
@@ -114,16 +117,13 @@ class Watch(Loop):
     def report(self) -> Report:
         """What was found so far, causes first, as `check` reports it."""
         self._read()
-        self._judge()
-        found = _registry.folded(list(self._found.values()), self.every)
-        sites = max((len(r.sites) for r in self.history.readings[-2:]), default=0)
-        judged = tuple(sorted(_registry.WATCHED)) if self.history.readings else ()
-        return Report(self.header.model, self.header.parameters, sites, found, (), judged)
+        self._judge.ask()
+        return self._judge.report(self.header)
 
     @property
     def first_seen(self) -> dict[str, int]:
         """For each code that was found, the step of the report that first did."""
-        return {finding.code: step for step, finding in reversed(self._found.values())}
+        return {finding.code: step for step, finding in reversed(self._judge.found.values())}
 
     def log(self, **metrics: float) -> None:
         """Numbers of your own for the next reports; `validation` is a loss that the rules read."""
@@ -132,7 +132,9 @@ class Watch(Loop):
     def save(self, path: str | Path) -> None:
         """Write what a resumed run needs to go on: the windows, the findings, the step."""
         self._read()
-        _stored.save(Path(path), _stored.Stored(VERSION, self.step, self.skipped, self.history.readings, self._found))
+        _stored.save(
+            Path(path), _stored.Stored(VERSION, self.step, self.skipped, self.history.readings, self._judge.found)
+        )
 
     def load(self, path: str | Path) -> "Watch":
         """Go on from what `save` has written.
@@ -141,10 +143,9 @@ class Watch(Loop):
             GainstageError: it is no such file.
         """
         stored = _stored.load(Path(path))
-        self.history, self.step, self.skipped = History(), stored.step, stored.skipped
+        self.step, self.skipped, self._judge = stored.step, stored.skipped, Judge(found=stored.found)
         for reading in stored.readings:
             self.history.add(reading)
-        self._found = stored.found
         return self
 
     def close(self) -> None:
@@ -163,21 +164,9 @@ class Watch(Loop):
     def _read(self) -> None:
         while self._pending:
             reading = unpack(self._pending.pop(0))
-            self.history.add(reading)
-            new = self._judge() if reading.nonfinite or reading.step - self._judged >= JUDGED else []
+            new = self._judge.add(reading, apart=JUDGED)
             for sink in self.sinks:
                 sink.write(reading, new)
             for finding in new if self.on_finding is not None else ():
                 assert self.on_finding is not None
                 self.on_finding(finding)
-
-    def _judge(self) -> list[Finding]:
-        """Ask the rules; what they had not found before."""
-        if not self.history.readings or self._judged == self.history.now.step:
-            return []
-        self._judged, new = self.history.now.step, []
-        for finding in _registry.findings(self.history):
-            if (key := (finding.code, finding.where)) not in self._found:
-                self._found[key] = (self._judged, finding)
-                new.append(finding)
-        return new

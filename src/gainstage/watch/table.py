@@ -50,7 +50,8 @@ class Curves:
     @property
     def counts(self) -> Array:
         """Reports that have measured each place."""
-        return np.isfinite(self.values).sum(0)
+        found: Array = np.isfinite(self.values).sum(0)
+        return found
 
     @property
     def last(self) -> Array:
@@ -58,7 +59,8 @@ class Curves:
         measured = np.isfinite(self.values)
         place = np.arange(len(self.names))
         row = len(self.steps) - 1 - measured[::-1].argmax(0) if len(self.steps) else np.zeros(0, int)
-        return self.values[row, place]
+        found: Array = self.values[row, place]
+        return found
 
     @property
     def started(self) -> Array:
