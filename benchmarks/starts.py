@@ -1,4 +1,4 @@
-"""Which start trains? Thirty-three families of networks, each arm at its own best of four learning rates.
+"""Which start trains? Thirty-eight families of networks, each arm at its own best of four learning rates.
 
     python benchmarks/starts.py                     prints the README's table
     python benchmarks/starts.py --row siren --arm own --arm auto
@@ -7,12 +7,14 @@ Every arm gets the same data, batches, optimizer (Adam, no warm-up) and number o
 the four with the best held-out loss at seed 0; the table shows that loss there, mean and 95 % t interval of the seeds.
 `own` is the start that the author of the network chose, `torch` what torch draws for every weight wherever it stands,
 `classical` the better of Xavier's and He's in hindsight. Families with a star were looked at while the rules of `auto`
-were chosen; the others were first run afterwards.
+were chosen; the others were first run afterwards. `code` is the planner that the row's `auto` is of, as
+`git rev-parse --short HEAD:src/gainstage/plan` gives it.
 """
 
 import argparse
 import json
 import math
+import subprocess
 import sys
 import warnings
 from collections import defaultdict
@@ -21,7 +23,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 CLASSICAL = ("xavier_normal", "he_normal")
 ARMS = ("own", "torch", *CLASSICAL, "auto", "auto+calibrate", "auto+race", "theory")
 SHOWN = ("own", "torch", "classical", "auto", "auto+calibrate", "auto+race")
@@ -115,18 +118,31 @@ def missed(arms: dict[str, list[float]], arm: str = "auto") -> str:
     return best if mean(apart) > interval(apart) else ""
 
 
+def planner() -> str:
+    """Which planner this is: the short name of its folder in git, with a plus where files of it were changed."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()
+
+    name = git("rev-parse", "--short", "HEAD:src/gainstage/plan")
+    return name + "+" * bool(git("status", "--porcelain", "--", "../src/gainstage/plan"))
+
+
 def table(results: list[Result]) -> str:
     """The README's table."""
     from families import FAMILIES
 
     shown = [name for name in SHOWN if name == "classical" or any(r["arm"] == name for r in results)]
-    lines = ["| family | " + " | ".join(shown) + " | better than `auto` |", "|---" * (len(shown) + 2) + "|"]
+    lines = ["| family | " + " | ".join(shown) + " | better than `auto` | code |", "|---" * (len(shown) + 3) + "|"]
     for row, family in FAMILIES.items():
         arms = arms_of(results, row)
         if "auto" in arms:
             cells = [f"{mean(v):.3g} ± {interval(v):.2g}" if (v := arms.get(name)) else "" for name in shown]
             star = "\\*" if family.tuned else ""
-            lines.append(f"| {family.title}{star} | " + " | ".join(cells) + f" | {missed(arms)} |")
+            code = next(
+                (r["code"] for r in results if (r["row"], r["arm"]) == (row, "auto") and "code" in r), "earlier"
+            )
+            lines.append(f"| {family.title}{star} | " + " | ".join(cells) + f" | {missed(arms)} | {code} |")
     return "\n".join(lines)
 
 
@@ -140,7 +156,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="run what is stored as well")
-    parser.add_argument("--store", type=Path, default=Path(__file__).parent / "results" / "starts.json")
+    parser.add_argument("--store", type=Path, default=HERE / "results" / "starts.json")
     options = parser.parse_args()
     results: list[Result] = json.loads(options.store.read_text()) if options.store.exists() else []
     rows = options.row or [row for row, family in FAMILIES.items() if family.tuned or not options.tuned]
@@ -149,11 +165,11 @@ def main() -> None:
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for r in results:
         groups[r["row"], r["arm"]].append(r)
-    todo = [pair for pair in todo if pair not in done]
+    todo, code = [pair for pair in todo if pair not in done], planner()
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         jobs = {pair: pool.submit(runs, *pair, options.seeds) for pair in todo}
         for count, (pair, job) in enumerate(jobs.items(), 1):
-            groups[pair] = job.result()
+            groups[pair] = [result | {"code": code} for result in job.result()]
             results = [r for found in groups.values() for r in found]
             best = scores(results, *pair)
             print(f"{count}/{len(jobs)}  {' '.join(pair)}  {mean(best):.4g}", file=sys.stderr, flush=True)

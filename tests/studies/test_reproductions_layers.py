@@ -112,7 +112,7 @@ class TestLSUV:
 
     def test_arms_pair_the_two_starts(self) -> None:
         arms = lsuv.arms()
-        assert [arm.init for arm in arms] == ["orthogonal", "lsuv"] * 4
+        assert [arm.init for arm in arms] == [lsuv.PLAIN, "lsuv"] * 4
         assert all(replace(a, init="lsuv") == b for a, b in zip(arms[::2], arms[1::2], strict=True))
 
 

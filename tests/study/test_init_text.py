@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gainstage import init
 from gainstage.init import Law
-from gainstage.plan._schemes import CLASSICAL
+from gainstage.plan.schemes import CLASSICAL
 from gainstage.study._errors import StudyError
 from gainstage.study._init_text import LAWS, SCHEMES, init_of
 

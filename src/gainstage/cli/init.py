@@ -18,7 +18,6 @@ from gainstage.cli._terminal import note, output_is_ours, say, width
 @click.option("--plan", "show", is_flag=True, help="Print the plan: role, law and reason of every parameter.")
 @output_format("text", "json")
 @click.option("--emit", type=click.Path(path_type=Path), metavar="FILE.py", help="Write the plan as plain PyTorch.")
-@click.option("--json", "data", type=click.Path(path_type=Path), metavar="FILE.json", help="Write the plan as data.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.safetensors", help="Write the initialized weights."
 )
@@ -31,12 +30,12 @@ def init(
     show: bool,
     style: str,
     emit: Path | None,
-    data: Path | None,
     output: Path | None,
 ) -> None:
     """Choose a start for every parameter of TARGET.
 
-    Without --emit, --json or --output, nothing is written: the plan is printed.
+    Without --emit or --output, nothing is written: the plan is printed; --output-format json > plan.json keeps it as
+    data, which gainstage audit --plan and gs.Plan.from_json read.
     """
     with output_is_ours():
         subject = load(target, inputs, seed)
@@ -47,7 +46,7 @@ def init(
             plan = gs.initialize(model, example, seed=seed, scheme=scheme, calibrate=calibrate)
         else:
             plan = gs.plan(model, example, scheme=scheme)
-    quiet = emit is not None or output is not None or data is not None
+    quiet = emit is not None or output is not None
     tell = say if style == "text" else note
     if style == "json":
         say(plan.to_json())
@@ -56,9 +55,6 @@ def init(
     if emit is not None:
         write_text(emit, plan.to_python())
         tell(f"wrote {emit}: plain PyTorch, without gainstage")
-    if data is not None:
-        write_text(data, plan.to_json())
-        tell(f"wrote {data}: read by gainstage audit --plan, and by gs.Plan.from_json")
     if output is not None:
         write_weights(output, model)
         tell(f'wrote {output}. To load it:\n  safetensors.torch.load_model(model, "{output}")')

@@ -14,6 +14,6 @@ from gainstage.plan._origin import KINDS as KINDS
 from gainstage.plan._origin import Origin as Origin
 from gainstage.plan._origin import Origins as Origins
 from gainstage.plan._plan import Plan as Plan
-from gainstage.plan._schemes import CLASSICAL as CLASSICAL
+from gainstage.plan.schemes import CLASSICAL as CLASSICAL
 
 make_callable(__name__, plan)

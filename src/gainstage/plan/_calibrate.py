@@ -38,23 +38,13 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
     factors: dict[str, float] = {}
     levels: dict[str, list[float]] = {}  # behind every use, with the factor
     sites = {graph.sites[index].name: call for index, call in graph.weights.items()}
-    lowered = _behind_averages(graph) | behind_inputs(graph) if beyond > 1 else frozenset()
-    tables = {graph.parameter_of(call.weight) for call in sites.values() if call.family == "embedding"}
-
-    def target_of(name: str) -> float | None:
-        return plan[name].level if plan.scheme in AUTO else 1.0
-
-    def off(level: float, target: float, entries: int) -> bool:
-        limit = beyond if entries >= _FEW else 4 * beyond
-        return beyond == 1 or not 1 / limit <= level / target <= limit
+    aims = _Aims(plan, graph, beyond)
 
     def rescale(site: Site, output: Tensor) -> None:
         call = sites.get(site.name)
         name = graph.parameter_of(call.weight) if call else None
-        if call is None or name is None or name not in plan or name in tables:
-            return
-        target = target_of(name)
-        if plan[name].law is None or not target or plain_of(output) is not output:
+        target = aims.of(name)
+        if call is None or name is None or not target or plain_of(output) is not output:
             return  # torch.func lets nobody write to what it wraps
         level = over_ranks(float(measure(output)[2]), model, parameters[name])
         if name in levels:
@@ -62,8 +52,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
             return
         if not (isfinite(level) and level > 0):
             return
-        wanted = off(level, target, output.numel()) and not (level < target and name in lowered)
-        factor = (target / level) ** 0.5 if wanted else 1.0
+        factor = (target / level) ** 0.5 if aims.missed(name, level, output.numel()) else 1.0
         factors[name], levels[name] = factor, [level * factor**2]
         if factor == 1:
             return
@@ -80,7 +69,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
     observe(model, example, backward=False, visit=rescale)
     laws = {}
     for name, factor in factors.items():
-        law, target, mean = plan[name].law, target_of(name), sum(levels[name]) / len(levels[name])
+        law, target, mean = plan[name].law, aims.of(name), sum(levels[name]) / len(levels[name])
         assert law is not None
         assert target
         if (
@@ -88,12 +77,57 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
             and not _in_a_row(graph, name)
             and isfinite(mean)
             and mean > 0
-            and off(mean, target, _FEW)
+            and aims.off(mean, target, _FEW)
         ):
             factor *= (target / mean) ** 0.5
         if factor != 1:
             laws[name] = law.scaled(float(f"{factor:.6g}" if beyond == 1 else f"{factor:.3g}"))
     return plan.replace(laws, because="calibrated on one batch" if beyond == 1 else "rescaled by the level measured")
+
+
+def settled(plan: Plan, graph: Graph, model: nn.Module, *, beyond: float) -> bool:
+    """Whether `calibrated` would leave every law as it is: the graph is of a pass of the model under this plan."""
+    parameters = dict(named_parameters(model))
+    aims = _Aims(plan, graph, beyond)
+    levels: dict[str, list[float]] = {}
+    fine = True  # every level is asked for: ranks answer together
+    for index, call in graph.weights.items():
+        name, measured = graph.parameter_of(call.weight), graph.sites[index].forward
+        if name is None or not (target := aims.of(name)):
+            continue
+        if measured is None or not measured.count:
+            return False
+        level = over_ranks(measured.mean_square, model, parameters[name])
+        if name not in levels and isfinite(level) and level > 0:
+            fine = fine and not aims.missed(name, level, measured.count)
+        levels.setdefault(name, []).append(level)
+    for name, found in levels.items():
+        mean, target = sum(found) / len(found), aims.of(name) or 1.0
+        fine = fine and not (len(found) > 1 and isfinite(mean) and mean > 0 and aims.off(mean, target, _FEW))
+    return fine
+
+
+class _Aims:
+    """Which levels weights aim at, and when one has missed its own."""
+
+    def __init__(self, plan: Plan, graph: Graph, beyond: float) -> None:
+        self.plan, self.beyond = plan, beyond
+        self.lowered = _behind_averages(graph) | behind_inputs(graph) if beyond > 1 else frozenset()
+        calls = graph.weights.values()
+        self.tables = {graph.parameter_of(call.weight) for call in calls if call.family == "embedding"}
+
+    def of(self, name: str | None) -> float | None:
+        if name is None or name not in self.plan or name in self.tables or self.plan[name].law is None:
+            return None
+        return self.plan[name].level if self.plan.scheme in AUTO else 1.0
+
+    def off(self, level: float, target: float, entries: int) -> bool:
+        limit = self.beyond if entries >= _FEW else 4 * self.beyond
+        return self.beyond == 1 or not 1 / limit <= level / target <= limit
+
+    def missed(self, name: str, level: float, entries: int) -> bool:
+        target = self.of(name) or level
+        return self.off(level, target, entries) and not (level < target and name in self.lowered)
 
 
 def _behind_averages(graph: Graph) -> frozenset[str | None]:

@@ -13,7 +13,7 @@ from gainstage.init import CannotFill, Law, zeros
 from gainstage.init.fillable import check_fillable
 from gainstage.plan._assignment import Assignment
 from gainstage.plan._auto import auto
-from gainstage.plan._calibrate import behind_inputs, calibrated
+from gainstage.plan._calibrate import behind_inputs, calibrated, settled
 from gainstage.plan._candidates import drawn_by, own_plan, rather_theory
 from gainstage.plan._context import Context
 from gainstage.plan._look import ALIKE
@@ -21,7 +21,7 @@ from gainstage.plan._plan import AUTO, Plan
 from gainstage.plan._proof import Proof
 from gainstage.plan._purposeful import DRAWN, found_in, laws_of_classes, trained
 from gainstage.plan._race import race
-from gainstage.plan._schemes import classical
+from gainstage.plan.schemes import classical
 from gainstage.run import Loss, has_data, named_parameters, undisturbed
 from gainstage.signal import Graph, Tape, record
 
@@ -154,6 +154,10 @@ def _tried(model: nn.Module, example: Any, first: Plan, kept: Mapping[str, str])
             first.apply(model)
             graph = Graph(record(model, example, backward=False))
             second = propose(model, graph, first.scheme, kept)
+            if all(second[name].law == first[name].law for name in first) and settled(
+                second, graph, model, beyond=_OFF
+            ):
+                return second  # it is what was measured
             second.apply(model)
             return calibrated(second, graph, model, example, beyond=_OFF)
         except GainstageError as error:  # it cannot be filled, or does not run under these weights

@@ -6,13 +6,14 @@ from typing import Any
 
 from torch import nn
 
+from gainstage.errors import GainstageError
 from gainstage.init import Law
 from gainstage.plan._calibrate import calibrated
 from gainstage.plan._decide import decide
 from gainstage.plan._plan import AUTO, Plan
 from gainstage.plan._proof import Proof, start_of
 from gainstage.plan._prove import prove
-from gainstage.plan._schemes import law_of_scheme
+from gainstage.plan.schemes import law_of_scheme
 from gainstage.run import Loss, all_or_nothing, entry, give_shapes, has_data, with_shapes
 from gainstage.signal import Graph, Tape, record
 
@@ -40,7 +41,10 @@ def plan(
     too small; `plan.choice` says which, and by which number. `"own"` draws the found laws anew by the seed (on the meta
     device those of the classes), and `"theory"` keeps nothing. The other schemes give every weight
     one law: `"torch"`, `"xavier_normal"`, `"xavier_uniform"`, `"he_normal"`, `"he_uniform"`, `"lecun_normal"`,
-    `"orthogonal"`, `"gpt2"`, `"normal"`, `"uniform"`, `"constant"`, `"zeros"`, or a law of `gainstage.init`.
+    `"orthogonal"` (times the gain of the activation), `"gpt2"`, `"normal"`, `"uniform"`, `"constant"`, `"zeros"`, or a
+    law of `gainstage.init`. Those of papers look at the place of a weight too, and refuse a network of another kind:
+    `"deepnorm"` (post-norm transformers), `"siren"` (networks of sines), `"mimetic"` (attention) and `"tat"` (plain
+    networks of `nn.PReLU`).
 
     Args:
         model: any module that runs, also on the meta device.
@@ -90,9 +94,9 @@ def initialize(
     """Initialize every parameter of `model` in place, and return the plan with the reasons.
 
     Under `"auto"` the start is proved: one pass forward and backward before and one after, and a forward pass on rows
-    drawn anew and twice as large. Where the first loss, the outputs, the distance between samples or the gradients are
-    worse than found, the parameters at fault go back to what they held, all of them if need be, and `plan.proof` says
-    so.
+    drawn anew and twice as large; with the trial of the plan these are four passes. Where the first loss, the outputs,
+    the distance between samples or the gradients are worse than found, the parameters at fault go back to what they
+    held, all of them if need be, and `plan.proof` says so.
 
     Args:
         model: any module that runs.
@@ -129,10 +133,15 @@ def initialize(
     _known(scheme)
     given = {"target": target, "loss": loss}
     shaped = with_shapes(model, example)
+    if not any(p.requires_grad for p in shaped.parameters()):
+        raise GainstageError(
+            f"{type(model).__name__} has no parameter that is trained, so there is nothing to start; "
+            "initialize the model that has, or unfreeze one: parameter.requires_grad_()"
+        )
     real = all(has_data(p) for p in shaped.parameters())
     proved = proof and scheme == "auto" and real and shaped is model
-    found = record(shaped, example, backward=proved, **given if proved else {})
-    before = start_of(model, example, found, seed=seed) if proved else None
+    found, unproved = _found(shaped, example, proved, **given)
+    before = start_of(found) if proved and not unproved else None
     made = decide(
         shaped, example, found, scheme, keep=keep, replaced=replace, own=not calibrate, race_steps=race, **given
     )
@@ -146,10 +155,32 @@ def initialize(
             made.apply(model, seed=seed)
         if before is not None:
             made = prove(made, model, example, before, undo, seed=seed, **given)
+            _not_lost(made.proof)
         elif scheme in AUTO:
-            why = "switched off" if not proof else "not measured: the model has no values to compare with"
+            why = unproved or ("switched off" if not proof else "not measured: the model has no values to compare with")
             made = _with(made, Proof(text=why))
     return made
+
+
+def _found(model: nn.Module, example: Any, proved: bool, *, target: Any, loss: Loss | None) -> tuple[Tape, str]:
+    """The tape of the found weights, forward only where that is all that there is, and then why it proves nothing."""
+    if not proved:
+        return record(model, example, backward=False), ""
+    try:
+        return record(model, example, target=target, loss=loss), ""
+    except GainstageError as error:
+        if target is not None or loss is not None:
+            raise
+        return record(model, example, backward=False), f"not measured: {error}"
+
+
+def _not_lost(proof: Proof | None) -> None:
+    if proof and proof.before and proof.after and proof.before.lost and proof.after.lost:
+        raise GainstageError(
+            "no output is a finite number, neither with the weights that were found nor with planned ones: no start "
+            "mends that. Look for NaN in the example, and for a logarithm, root or division that takes what it "
+            "cannot; proof=False starts the model all the same"
+        )
 
 
 def _with(made: Plan, proof: Proof) -> Plan:

@@ -9,7 +9,7 @@ from torch import nn
 
 from gainstage.errors import GainstageError
 from gainstage.plan._plan import Plan
-from gainstage.plan._proof import Proof, Start, start_of, worse
+from gainstage.plan._proof import Proof, Start, bears, start_of, worse
 from gainstage.run import Loss, all_or_nothing, named_parameters
 from gainstage.signal import record
 
@@ -39,28 +39,39 @@ def prove(
             tape = record(model, example, target=target, loss=loss)
         except GainstageError as error:
             return f"the model raised: {error}"
-        return start_of(model, example, tape, seed=seed)
+        return start_of(tape)
 
-    def verdict(start: Start | str) -> str:
-        return start if isinstance(start, str) else worse(before, start)
+    def verdict(start: Start | str, back: Iterable[str] = ()) -> str:
+        """What speaks against the start that the model holds, with the parameters `back` as they were found."""
+        if isinstance(start, str) or (said := worse(before, start)):
+            return start if isinstance(start, str) else said
+        if not before.finite or bears(model, example, seed):
+            return ""
+        _mixed(made, model, undo, every, seed)  # only now: where the new start bears it, nobody asks for the old one
+        as_found = bears(model, example, seed)
+        _mixed(made, model, undo, back, seed)
+        return "NaN or infinite on rows drawn anew and twice as large" if as_found else ""
+
+    groups = _groups(made)
+    every = [name for group in groups for name in group]
 
     after = measured()
     if not (why := verdict(after)):
         return _with(made, (), "", before, after)
-    groups = _groups(made)
     low, high, passes = 0, len(groups), 0  # fine with the first `low` groups new, worse with the first `high`
     while high - low > 1 and passes < _PASSES - 1:
         middle, passes = (low + high) // 2, passes + 1
-        _mixed(made, model, undo, [name for group in groups[middle:] for name in group], seed)
-        if said := verdict(measured()):
+        back = [name for group in groups[middle:] for name in group]
+        _mixed(made, model, undo, back, seed)
+        if said := verdict(measured(), back):
             high, why = middle, said
         else:
             low = middle
     back = [name for group in groups[low:high] for name in group]
     _mixed(made, model, undo, back, seed)
     after = measured()
-    if verdict(after):
-        back = [name for group in groups for name in group]
+    if verdict(after, back):
+        back = every
         _mixed(made, model, undo, back, seed)
         after = before
     return _with(made, back, why, before, after)

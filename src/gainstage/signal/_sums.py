@@ -154,6 +154,8 @@ class Sums:
         except Exception:  # foreign functions refuse small tensors in many ways
             return None
         matrix, answer = torch.stack([torch.cat(column) for column in columns], 1), torch.cat(answers).double()
+        if not bool(answer.isfinite().all()):  # times NaN
+            return None
         solved = torch.linalg.lstsq(matrix, answer[:, None]).solution[:, 0]
         factors = solved.new_tensor([float(f"{factor:.9g}") for factor in solved.tolist()])  # LAPACK's last bits vary
         if not torch.allclose(matrix @ factors, answer, rtol=0.0, atol=1e-5 * float(answer.abs().max())):

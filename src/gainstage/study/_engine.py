@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gainstage.init import orthogonal
 from gainstage.plan import initialize, plan
 from gainstage.study._arm import Arm
 from gainstage.study._build import build, said
@@ -135,7 +136,7 @@ def _started(trials: Sequence[Trial], data: Data) -> list[nn.Module]:
         init = init_of(arm.init) if isinstance(arm.init, str) else arm.init
         model = build(arm, data, seed=trial.seed)
         if init == "lsuv":
-            initialize(model, example, seed=trial.seed, scheme="orthogonal", calibrate=True)
+            initialize(model, example, seed=trial.seed, scheme=orthogonal(), calibrate=True)
         elif init is not None:
             if init not in plans:  # of one start: what is measured of it must not differ from trial to trial
                 plans[init] = plan(build(arm, data, seed=0), example, scheme=init)

@@ -138,7 +138,7 @@ def _():
     The library, for any model, in one pass:
 
     ```python
-    plan = gs.initialize(model, batch, scheme="orthogonal", calibrate=True)
+    plan = gs.initialize(model, batch, scheme=gs.init.orthogonal(), calibrate=True)
     ```
 
     Both are run on a tanh network of 12 layers, where mean square and variance are nearly the same:
@@ -149,9 +149,9 @@ def _():
 @app.cell
 def _():
     _x, _hand, _library = lab.digits().x[:256], chain(12, "tanh"), chain(12, "tanh")
-    gs.initialize(_hand, _x, scheme="orthogonal")
+    gs.initialize(_hand, _x, scheme=gs.init.orthogonal())
     passes_by_hand = lsuv_by_hand(_hand, _x)
-    calibrated = gs.initialize(_library, _x, scheme="orthogonal", calibrate=True)
+    calibrated = gs.initialize(_library, _x, scheme=gs.init.orthogonal(), calibrate=True)
     off_by_hand = max(abs(v - 1) for v in levels(_hand, _x))
     off_by_library = max(abs(v - 1) for v in levels(_library, _x))
     lab.readout(
@@ -200,14 +200,14 @@ def _(batch, contrast, depth, kind):
     starts = {}
     for _name, _scheme, _calibrate in (
         ("he_normal, by theory of ReLU", "he_normal", False),
-        ("orthogonal", "orthogonal", False),
-        ("one pass: calibrate=True", "orthogonal", True),
+        ("orthogonal", gs.init.orthogonal(), False),
+        ("one pass: calibrate=True", gs.init.orthogonal(), True),
     ):
         _model = chain(depth.value, kind.value)
         gs.initialize(_model, _x, scheme=_scheme, calibrate=_calibrate)
         starts[_name] = levels(_model, _other)
     _model = chain(depth.value, kind.value)
-    gs.initialize(_model, _x, scheme="orthogonal")
+    gs.initialize(_model, _x, scheme=gs.init.orthogonal())
     passes = lsuv_by_hand(_model, _x)
     starts["LSUV by hand"] = levels(_model, _other)
     return passes, starts
@@ -276,8 +276,8 @@ def _():
     ARMS = {
         "normal, std 0.03": (gs.init.normal(std=0.03), False),
         "he_normal": ("he_normal", False),
-        "orthogonal": ("orthogonal", False),
-        "one pass": ("orthogonal", True),
+        "orthogonal": (gs.init.orthogonal(), False),
+        "one pass": (gs.init.orthogonal(), True),
     }
     accuracies = []
     for _normalized in (False, True):
