@@ -101,6 +101,10 @@ def test_the_proof_can_be_switched_off_and_says_where_there_is_none() -> None:
     gs.initialize(model, x)
     assert without == 2  # as found, and a trial of the plan
     assert len(runs) - without == 4  # besides: after, and on other rows
+    runs.clear()
+    nn.init.normal_(model[0].weight, std=0.3)
+    gs.initialize(model, x)
+    assert len(runs) == 6  # besides: theory and the scale that somebody chose, each drawn once
     empty = nn.Sequential(nn.Linear(8, 16, device="meta"))
     with pytest.raises(gs.GainstageError, match="meta"):
         gs.initialize(empty, torch.randn(32, 8))

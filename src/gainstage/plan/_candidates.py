@@ -96,7 +96,7 @@ def rather_theory(
     late = max((theory[n].std(theory.shapes[n]) / own[n].std(own.shapes[n]) for n in reads_input), default=1.0)
     if not scales and not late > _LATE:
         return True, "no weight has a scale that its author chose"
-    found, planned = _evidence(model, example, own), _evidence(model, example, theory)
+    found, planned = _evidence(model, example, own, backward=not scales), _evidence(model, example, theory)
     if isinstance(planned, str):
         return False, planned
     if isinstance(found, str):
@@ -123,13 +123,13 @@ def rather_theory(
     return False, f"theory would multiply what reads the inputs by {late:.2g}, and the signal comes through"
 
 
-def _evidence(model: nn.Module, example: Any, plan: Plan) -> Evidence | str:
+def _evidence(model: nn.Module, example: Any, plan: Plan, *, backward: bool = False) -> Evidence | str:
     parameters = dict(named_parameters(model))
     with undisturbed(model, example) as quiet:
         quiet.before_write(*(parameters[name] for name, a in plan.items() if a.law is not None))
         try:
             plan.apply(model)
-            return evidence_of(record(model, example))
+            return evidence_of(record(model, example, backward=backward))
         except GainstageError as error:
             return f"the model raised: {error}"
 

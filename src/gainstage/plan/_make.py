@@ -94,9 +94,10 @@ def initialize(
     """Initialize every parameter of `model` in place, and return the plan with the reasons.
 
     Under `"auto"` the start is proved: one pass forward and backward before and one after, and a forward pass on rows
-    drawn anew and twice as large; with the trial of the plan these are four passes. Where the first loss, the outputs,
-    the distance between samples or the gradients are worse than found, the parameters at fault go back to what they
-    held, all of them if need be, and `plan.proof` says so.
+    drawn anew and twice as large; with the trial of the plan these are four passes, and two to four forward passes more
+    where an author's scales or values have to be weighed. Where the first loss, the outputs, the distance between
+    samples or the gradients are worse than found, the parameters at fault go back to what they held, all of them if
+    need be, and `plan.proof` says so.
 
     Args:
         model: any module that runs.
