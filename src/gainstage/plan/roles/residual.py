@@ -1,5 +1,6 @@
-"""The end of a residual branch: its share of the stream."""
+"""The end of a residual branch: its share of the stream, or 0 beside weights that are frozen."""
 
+from gainstage import init
 from gainstage.plan._context import Context
 from gainstage.plan._uses import Use
 from gainstage.plan.roles._role import Role, Target
@@ -10,6 +11,9 @@ def residual(context: Context, use: Use) -> Target | None:
     """The last weight of a residual branch writes the branch's share."""
     if not (branch := context.branch_ending_at.get(use.site)):
         return None
+    if beside_frozen(context, branch):
+        why = "a trained branch beside frozen weights: at 0 it leaves what they do as it is"
+        return Target(Role("last weight of an adapter", "branch end"), 0.0, why, init.zeros())
     target, count = share(context, branch)
     added, kept = target * branch.share**2, stream_level(context, branch) * branch.keep**2
     text = f"last weight of residual branch {branch.position + 1} of {count}"
@@ -17,6 +21,22 @@ def residual(context: Context, use: Use) -> Target | None:
         text = f"{', '.join(parts)}, {text}"
     why = f"its branch adds {added:.2g} to a stream of {kept:.2g}: all {count} branches together at most double it"
     return Target(Role(text, "branch end"), target, why)
+
+
+def beside_frozen(context: Context, branch: Branch) -> bool:
+    """Whether a branch whose weights are all trained is added to what frozen weights make of the same signal.
+
+    Adapters are: LoRA (Hu et al., ICLR 2022), ControlNet (Zhang et al., ICCV 2023). Of a branch that holds a weight
+    that stays as it is, which may be the one at 0, nothing is said.
+    """
+    graph = context.graph
+
+    def frozen(end: int) -> list[bool]:
+        inside = [s for s in graph.weights if graph.depends(end, s) and graph.depends(s, branch.start)]
+        return [graph.parameter_of(graph.weights[site].weight) in context.frozen for site in inside]
+
+    past, through = frozen(branch.skip.site), frozen(branch.branch.site)
+    return bool(past) and all(past) and len(through) > 1 and not any(through)
 
 
 def share(context: Context, branch: Branch) -> tuple[float, int]:
