@@ -93,7 +93,7 @@ def settled(plan: Plan, graph: Graph, model: nn.Module, *, beyond: float) -> boo
     fine = True  # every level is asked for: ranks answer together
     for index, call in graph.weights.items():
         name, measured = graph.parameter_of(call.weight), graph.sites[index].forward
-        if name is None or not (target := aims.of(name)):
+        if name is None or not aims.of(name):
             continue
         if measured is None or not measured.count:
             return False
@@ -102,8 +102,10 @@ def settled(plan: Plan, graph: Graph, model: nn.Module, *, beyond: float) -> boo
             fine = fine and not aims.missed(name, level, measured.count)
         levels.setdefault(name, []).append(level)
     for name, found in levels.items():
-        mean, target = sum(found) / len(found), aims.of(name) or 1.0
-        fine = fine and not (len(found) > 1 and isfinite(mean) and mean > 0 and aims.off(mean, target, _FEW))
+        mean = sum(found) / len(found)
+        fine = fine and not (
+            len(found) > 1 and isfinite(mean) and mean > 0 and aims.off(mean, aims.of(name) or 1.0, _FEW)
+        )
     return fine
 
 

@@ -43,8 +43,9 @@ def prove(
 
     def verdict(start: Start | str, back: Iterable[str] = ()) -> str:
         """What speaks against the start that the model holds, with the parameters `back` as they were found."""
-        if isinstance(start, str) or (said := worse(before, start)):
-            return start if isinstance(start, str) else said
+        said = start if isinstance(start, str) else worse(before, start)
+        if said:
+            return said
         if not before.finite or bears(model, example, seed):
             return ""
         _mixed(made, model, undo, every, seed)  # only now: where the new start bears it, nobody asks for the old one

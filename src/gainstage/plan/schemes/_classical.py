@@ -100,9 +100,9 @@ def _one(context: Context, parameter: str, uses: list[Use], scheme: str | Law, r
         return _bias(context, use, reason, drawn=scheme in _TORCH)
     usual = init.normal(0.0, 1.0) if use.slot == "table" else law_of_scheme(scheme)
     parts, fans = _parts(context, parameter, uses, use)
-    said = [rule(use, part) if rule else None for part, use in parts]
-    laws = tuple(one.law if one else usual for one in said)
-    reason = next((one.reason for one in reversed(said) if one), reason)
+    told = [rule(use, part) if rule else None for part, use in parts]
+    laws = tuple(one.law if one else usual for one in told)
+    reason = next((one.reason for one in reversed(told) if one), reason)
     role = "embedding" if use.slot == "table" else use.slot
     return Assignment(role, init.blocks(laws) if len(laws) > 1 else laws[0], reason, fans, use.transposed)
 

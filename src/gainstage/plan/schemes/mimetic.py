@@ -22,14 +22,15 @@ def mimetic(context: Context) -> Rule:
     References:
         Trockman & Kolter, *Mimetic Initialization of Self-Attention Layers*, ICML 2023.
     """
-    graph, placed = context.graph, {}
+    graph = context.graph
+    placed: dict[int, tuple[str, int]] = {}
     for attention in context.attentions:
-        names = [graph.parameter_of(graph.weights[site].weight) for site in attention.queries]
+        name = graph.parameter_of(graph.weights[attention.queries[0]].weight) if attention.queries else None
         for site in (*attention.queries, *attention.keys, *attention.values, *attention.outputs):
             units, reads = graph.units(graph.weights[site])
             parts = len(context.attention_parts[site])
-            if names and names[0] and units == parts * reads and reads % attention.head_dim == 0:
-                placed[site] = names[0], reads // attention.head_dim
+            if name and units == parts * reads and reads % attention.head_dim == 0:
+                placed[site] = name, reads // attention.head_dim
     if not placed:
         raise GainstageError(
             "scheme 'mimetic' is for attention with square projections of queries, keys and values; this model has "

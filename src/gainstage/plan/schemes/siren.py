@@ -28,7 +28,8 @@ def siren(context: Context) -> Rule:
         and theorem 1.8 of the supplement.
     """
     graph = context.graph
-    before, after = {}, {}
+    before: dict[int, float] = {}
+    after: dict[int, float] = {}
     for site, call in graph.weights.items():
         before[site] = _frequency(read_by(graph, call.data)) if call.data is not None else 0.0
         after[site] = _frequency(behind(graph, site))

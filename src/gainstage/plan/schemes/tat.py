@@ -53,8 +53,8 @@ def tat(context: Context) -> Rule:
             return None
         read = gain if depth[call.data.site] else 1.0
         kernel = len(graph.shapes[call.weight.site]) > 2
-        law = init.delta_orthogonal if kernel else init.orthogonal
-        return Said(law(read, scale="fan_in"), f"scheme 'tat': gain {read:.3g}")
+        law = (init.delta_orthogonal if kernel else init.orthogonal)(read, scale="fan_in")
+        return Said(law, f"scheme 'tat': gain {read:.3g}")
 
     return rule
 
