@@ -1,27 +1,34 @@
 """What a watch costs: time of a training step with it over that without, beside other monitors.
 
-    python benchmarks/watch.py [--rounds N]
+    python benchmarks/watch.py [--rounds N] [--models gpt resnet mlp] [--arms ...]
 
-Loops are run in turn, a block of steps each, so that a busy machine slows all of them; the ratio is of medians.
-`naive` reads the norm of every gradient and of every module's output by `.item()` at every step, as monitors written
-by hand do. `wandb.watch` runs offline and logs at every step (`log_freq=1`) or every 50.
+The watched loop and the plain one are run in turn, a block of steps each, so that a busy machine slows both; the ratio
+is the median over the pairs, with their quartiles. `naive` reads the norm of every gradient and of every module's
+output by `.item()` at every step, as monitors written by hand do. `wandb.watch` runs offline and logs at every step
+(`log_freq=1`) or every 50; `trainscope` in its default and its smallest configuration, where it is installed.
+
+Then what is exact: bytes that a watch holds while a measured step is made, reads by the host between reports, and
+graphs into which a compiled model is cut.
 """
 
 import argparse
 import gc
+import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import gainstage as gs
 
-BLOCK = 50  # steps, so that each block of every=50 holds a report
+BLOCK = {"watch, every=50": 50, "wandb.watch, 50": 50}  # steps, so that each block holds a report; else 10
 
 
 class GPT(nn.Module):
@@ -102,6 +109,17 @@ def wandb_watch(every: int) -> Callable[[nn.Module], Any]:
     return attach
 
 
+def trainscope(**settings: Any) -> Callable[[nn.Module], Any]:
+    def attach(model: nn.Module) -> Any:
+        from trainscope import TrainScope
+        from trainscope.core.config import TrainScopeConfig
+
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+        return TrainScope(model, optimizer, config=TrainScopeConfig(run_dir=tempfile.mkdtemp(), **settings)).attach()
+
+    return attach
+
+
 def closed(model: nn.Module) -> None:
     gs.Watch(model, every=1).close()
 
@@ -114,7 +132,11 @@ ARMS: dict[str, Callable[[nn.Module], Any]] = {
     "naive, every step": naive,
     "wandb.watch, 50": wandb_watch(50),
     "wandb.watch, 1": wandb_watch(1),
+    "trainscope": trainscope(),
+    "trainscope, smallest": trainscope(histogram_every_n_steps=50, activation_metrics_every_n_steps=50),
 }
+if find_spec("trainscope") is None:
+    ARMS = {name: arm for name, arm in ARMS.items() if "trainscope" not in name}
 
 
 def loop(name: str, arm: str) -> Callable[[int], float]:
@@ -130,8 +152,10 @@ def loop(name: str, arm: str) -> Callable[[int], float]:
             optimizer.zero_grad()
             loss = F.cross_entropy(model(x), y)
             loss.backward()
+            if arm.startswith("trainscope"):
+                kept.step(loss.item())
             optimizer.step()
-            if hasattr(kept, "log") and not isinstance(kept, gs.Watch):
+            if arm.startswith("wandb"):
                 kept.log({"loss": 0.0})
         return (time.process_time() - begin) / steps
 
@@ -139,44 +163,119 @@ def loop(name: str, arm: str) -> Callable[[int], float]:
     return run
 
 
+def ratio(name: str, arm: str, plain: Callable[[int], float], rounds: int) -> tuple[float, float, float]:
+    """Quartiles of the time of a step over that of the plain loop, each pair run one after the other."""
+    run, block = plain if arm == "none" else loop(name, arm), BLOCK.get(arm, 10)
+    run(block)
+    pairs = []
+    for number in range(max(3, rounds * 10 // block)):
+        first, second = (plain, run) if number % 2 else (run, plain)
+        a, b = first(block), second(block)
+        pairs.append(b / a if number % 2 else a / b)
+    kept = getattr(run, "kept", None)
+    for end in ("close", "finish", "detach"):
+        if arm != "none" and hasattr(kept, end):
+            getattr(kept, end)()
+            break
+    low, middle, high = quantiles(pairs, n=4)
+    return low, middle, high
+
+
+def tensors() -> dict[int, int]:
+    """The bytes behind every tensor that Python knows."""
+    gc.collect()
+    found = [t.untyped_storage() for t in gc.get_objects() if isinstance(t, Tensor) and t.layout is torch.strided]
+    return {storage.data_ptr(): storage.nbytes() for storage in found}
+
+
+def held(model: nn.Module, x: Tensor) -> tuple[int, int]:
+    """Bytes of the model, and those that a watch adds at the time of a measured step and in its history."""
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4)
+    sizes = []
+    optimizer.register_step_pre_hook(lambda *_: sizes.append(sum(tensors().values())))
+    for watched in (False, True):
+        watch = gs.Watch(model, optimizer, every=1) if watched else None
+        for _ in range(6):
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+    assert watch is not None
+    watch.close()
+    tables = sum(table._values.nbytes for table in watch.history._tables.values())
+    return sum(p.nbytes for p in model.parameters()), sizes[-1] - sizes[5] + tables
+
+
+class Reads(TorchDispatchMode):
+    """Counts what makes the host wait for a device: a number that is read."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket._qualified_op_name == "aten::_local_scalar_dense"
+        return func(*args, **(kwargs or {}))
+
+
+def exact(name: str) -> tuple[int, int]:
+    """Numbers that the host reads in 48 steps between reports, and graphs of the compiled model."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    model, (x, y) = MODELS[name](), data(name)
+    compiled = torch.compile(model, backend=counter, fullgraph=True)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4)
+    with gs.Watch(model, optimizer, every=50), Reads() as reads:
+        for step in range(1, 50):
+            before = reads.count
+            optimizer.zero_grad()
+            F.cross_entropy((model if step > 1 else compiled)(x), y).backward()
+            optimizer.step()
+            if step == 1:
+                reads.count = before
+    count = reads.count
+    with gs.Watch(model, optimizer, every=4):
+        for _ in range(6):
+            F.cross_entropy(compiled(x), y).backward()
+            optimizer.step()
+    return count, counter.frame_count
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=60, help="pairs of 10 steps")
     parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument("--arms", nargs="*", default=list(ARMS))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    lines = [
-        f"CPU seconds of a training step over that of the plain loop, medians of {given.rounds} rounds of {BLOCK} "
-        f"steps in turn; one thread, torch {torch.__version__}",
-        "",
-        f"{'':<20}" + "".join(f"{name:>10}" for name in given.models),
-    ]
+    told = (
+        f"CPU seconds of a training step over that of the plain loop: median and quartiles of {given.rounds} pairs of "
+        f"blocks of 10 steps (of 50 where a report is made every 50); one thread, torch {torch.__version__}"
+    )
+    lines = [told, "", f"{'':<22}" + "".join(f"{name:>22}" for name in given.models)]
     print("\n".join(lines))
-    ratios: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    rows: dict[str, list[str]] = {arm: [] for arm in given.arms}
     for name in given.models:
         plain = loop(name, "none")
-        plain(3)
-        base: list[float] = []
-        for arm in ARMS:
-            run = plain if arm == "none" else loop(name, arm)
-            run(3)
-            pairs = []
-            for _ in range(given.rounds):
-                before = plain(BLOCK)
-                pairs.append(run(BLOCK) / before)
-                base.append(before)
-            ratios[arm].append(median(pairs))
-            kept = getattr(run, "kept", None)
-            if isinstance(kept, gs.Watch):
-                kept.close()
-            elif hasattr(kept, "finish"):
-                kept.finish()
-            del run, kept
+        plain(5)
+        for arm in given.arms:
+            low, middle, high = ratio(name, arm, plain, given.rounds)
+            rows[arm].append(f"{middle:.3f} ({low:.3f} to {high:.3f})")
+            print(f"{name:<8}{arm:<22}{rows[arm][-1]:>22}", flush=True)
             gc.collect()
-    for arm, values in ratios.items():
-        lines.append(f"{arm:<20}" + "".join(f"{value:>10.3f}" for value in values))
-        print(lines[-1])
-    if len(given.models) == len(MODELS):
+    lines += [f"{arm:<22}" + "".join(f"{value:>22}" for value in values) for arm, values in rows.items()]
+    lines.append("")
+    for name in given.models:
+        reads, graphs = exact(name)
+        lines.append(f"{name}: {reads} numbers read by the host in 48 steps between reports; {graphs} graph, compiled")
+    large = nn.Sequential(nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 2048))
+    for title, model, x in [
+        *((n, MODELS[n](), data(n)[0]) for n in given.models),
+        ("wide mlp", large, torch.randn(32, 2048)),
+    ]:
+        size, added = held(model, x)
+        lines.append(f"{title}: {size / 2**20:.1f} MB of parameters, a watch at every=1 holds {added / 2**20:.2f} MB")
+    print("\n".join(lines))
+    if len(given.models) == len(MODELS) and len(given.arms) == len(ARMS):
         (Path(__file__).parent / "results" / "watch.txt").write_text("\n".join(lines) + "\n")
 
 

@@ -20,7 +20,8 @@ STEPS = 4
 
 def make() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+    layers = (nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+    return nn.Sequential(*layers).double()  # so that what differs is not rounding of the training itself
 
 
 def trained(model: nn.Module, rank: int | None = None) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def trained(model: nn.Module, rank: int | None = None) -> dict[str, Any]:
         original = dist.all_reduce
         dist.all_reduce = lambda *args, **kwargs: (collectives.append(1), original(*args, **kwargs))[1]
         for step in range(STEPS):
-            x = torch.randn(8, 8, generator=torch.Generator().manual_seed(step))
+            x = torch.randn(8, 8, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
             y = torch.arange(8) % 4
             if rank is not None:
                 x, y = x[4 * rank : 4 * rank + 4], y[4 * rank : 4 * rank + 4]

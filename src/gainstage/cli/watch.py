@@ -63,10 +63,12 @@ def watch(run: Path, follow: bool, style: str, output_file: Path | None, exit_ze
 
 def _page(header: "Header", readings: "list[Reading]", report: "Report") -> str:
     from gainstage.report import chart, text
-    from gainstage.watch.sinks.live import line
+    from gainstage.watch.sinks.live import groups, line
 
     losses = [float("nan") if v is None else v for reading in readings for v in reading.losses]
     last = f"{line(readings[-1], len(report.findings))}\n" if readings else "no report yet\n"
+    measured = next((r for r in reversed(readings) if any(g.ratio is not None for g in r.groups.values())), None)
+    last += "".join(f"  {row}\n" for row in groups(measured)) if measured is not None else ""
     drawn = chart({"loss": losses}, height=8, y="", unicode=speaks_unicode()) + "\n\n" if losses else ""
     full = click.get_current_context().meta.get(VERBOSE, False)
     return f"{drawn}{last}\n{text(report, color=wants_color(), verbose=full)}".replace("Checked ", "Watched ")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gainstage.check import Report
     from gainstage.watch import Header, Reading
 
-_POINTS, _SITES = 400, 6  # the most that a curve and a figure show
+_POINTS, _SITES, _GROUPS = 400, 6, 5  # the most that a curve and a figure show
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe, Ito: told apart by everybody
 Curve = list[tuple[float, float]]
 
@@ -67,7 +67,10 @@ def _figures(readings: "Sequence[Reading]") -> "list[Any]":
             norms.setdefault("before clipping", []).append((reading.step, total["arrived"]))
             if total["weight"]:
                 ratios["update over weight"].append((reading.step, total["update"] / total["weight"]))
-        ratios["learning rate"].append((reading.step, max(reading.rate, default=0.0)))
+        for name, group in list(reading.groups.items())[:_GROUPS]:
+            ratios.setdefault(f"rate of {name}", []).append((reading.step, group.rate or 0.0))
+        if not reading.groups:
+            ratios["learning rate"].append((reading.step, max(reading.rate, default=0.0)))
     names = list(readings[-1].sites) if readings else []
     some = names[:: max(1, -(-len(names) // _SITES))]
     sites: dict[str, Curve] = {

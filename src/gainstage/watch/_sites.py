@@ -2,7 +2,7 @@
 
 from collections import Counter
 from contextlib import ExitStack
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -67,8 +67,8 @@ class Sites(TorchFunctionMode):
             with self:
                 return unchecked(func)(*args, **kwargs)
         result = func(*args, **kwargs)
-        op = op_name(func)
-        if op not in _SKIPPED and args and torch.is_grad_enabled():
+        op = _looked_at(func)
+        if op is not None and args and torch.is_grad_enabled():
             x = result if isinstance(result, Tensor) else next(tensors_among(result), None)
             if x is not None and x.dim() and (x.requires_grad or op in _CHOICES):
                 with torch._C.DisableTorchFunction(), torch.no_grad():
@@ -174,3 +174,10 @@ class Sites(TorchFunctionMode):
             ratio, moved = stored.mean() / spread.mean(), mean.norm() + stored.norm()
             shift = ((mean - own).square() / spread).mean().sqrt()
             self._put("norm", self.modules.path, host(torch.stack([ratio, moved, shift])))
+
+
+@lru_cache(4096)
+def _looked_at(func: Any) -> str | None:
+    """The name of an operation that can be a site."""
+    op = op_name(func)
+    return None if op in _SKIPPED else op

@@ -27,6 +27,8 @@ def scalars(reading: Reading) -> dict[str, float]:
     found |= {f"rms/{name}": number(site.rms) for name, site in reading.sites.items()}
     found |= {f"dead/{name}": number(site.dead) for name, site in reading.sites.items()}
     found |= {f"entropy/{name}": number(a.entropy) for name, a in reading.attentions.items()}
+    found |= {f"rate/{name}": number(g.rate) for name, g in reading.groups.items()}
+    found |= {f"ratio/{name}": number(g.ratio) for name, g in reading.groups.items()}
     found |= {f"load/{name}": number(r.load) for name, r in reading.routers.items()}
     return {f"gainstage/{name}": value for name, value in found.items() if isfinite(value)}
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from gainstage._visible import visible
 from gainstage.check import Finding
-from gainstage.watch.reading import Header, Reading, number
+from gainstage.watch.reading import Header, Number, Reading, number
 
 _COLOR = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 
@@ -78,3 +78,25 @@ def line(reading: Reading, findings: int) -> str:
         f"{name} {value:.3g}" if value and value == value else f"{name} -" for name, value in parts.items()
     )
     return f"step {reading.step}  {shown}  {said}"
+
+
+def groups(reading: Reading) -> list[str]:
+    """A line for every parameter group, where there are several.
+
+    Example:
+        >>> from gainstage.watch.reading import Group
+        >>> for row in groups(Reading(step=50, groups={"body": Group(1e-3, 2e-4, 900), "head": Group(1e-2, None, 30)})):
+        ...     print(row)
+        body  rate 0.001  update/weight 0.0002  900 entries
+        head  rate 0.01   update/weight -       30 entries
+    """
+    rows = [
+        (visible(name), f"rate {_shown(g.rate)}", f"update/weight {_shown(g.ratio)}", f"{g.entries:,} entries")
+        for name, g in reading.groups.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _shown(value: Number) -> str:
+    return "-" if value is None or value != value else f"{value:.3g}"
