@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -156,6 +157,46 @@ def test_it_goes_on_under_watch_and_the_run_can_be_shown(run: Run, tmp_path: Pat
     assert len(page) < 500_000
     data = run("watch", "run.jsonl", "--output-format", "json").stdout
     assert '"ok": true' in data
+
+
+def test_of_several_ranks_only_the_first_speaks_and_records(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    result = run("run", "--and-go-on", "--every", "10", "--record", "run.jsonl", "train.py")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert not (tmp_path / "run.jsonl").exists()
+
+
+def test_a_run_that_is_followed_tells_its_reports_and_findings_until_ctrl_c(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gainstage.cli import watch as command
+    from gainstage.watch import Header, Reading
+
+    lines = [msgspec.json.encode(Header(1, "Net", 10, 10))]
+    lines += [
+        msgspec.json.encode(Reading(step=10 * n, losses=[1.0 / n + 0.01 * i for i in range(10)], training=True))
+        for n in range(1, 8)
+    ]
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+        with path.open("ab") as file:  # the run goes on, in evaluation mode
+            file.write(msgspec.json.encode(Reading(step=80, losses=[0.1] * 10, training=False)) + b"\n")
+
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    result = run("watch", "run.jsonl", "--follow")
+    told = result.stdout.splitlines()
+    assert [line.split()[1] for line in told[:7]] == ["10", "20", "30", "40", "50", "60", "70"]
+    assert told[7].startswith("step 80  loss 0.1")
+    assert told[8].startswith("step 80: OPT809 training-in-eval-mode at model")
 
 
 def test_what_is_no_run_is_told(run: Run) -> None:

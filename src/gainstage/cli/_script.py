@@ -1,5 +1,6 @@
 """A script or a module, run as Python runs it, inside a context that observes it."""
 
+import os
 import runpy
 import signal
 import sys
@@ -71,6 +72,11 @@ def execute(argv: list[str], as_module: bool, inside: AbstractContextManager[Any
         if main is not None:
             sys.modules["__main__"] = main
     return Ended("finished" if reached else "late" if late else "stopped")
+
+
+def speaks() -> bool:
+    """Whether this is the only process, or the first of those that `torchrun` has started: the others are silent."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

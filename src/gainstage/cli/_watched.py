@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gainstage.cli._errors import CLEAN, FINDINGS, CannotRun
-from gainstage.cli._script import execute, unseen
+from gainstage.cli._script import execute, speaks, unseen
 from gainstage.cli._terminal import note, say, wants_color
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Followed(AbstractContextManager["Followed"]):
         for number, pair in enumerate(self.seen.pairs):
             if pair.module is None or pair.optimizer is None:
                 continue
-            sinks: list[Any] = [Live()]
-            if self._record is not None:
+            sinks: list[Any] = [Live()] if speaks() else []
+            if self._record is not None and speaks():
                 path = self._record.with_stem(f"{self._record.stem}_{number}") if number else self._record
                 sinks.append(JSONL(path))
             self.watches.append(
@@ -97,6 +97,8 @@ def execute_watched(
     for watch in inside.watches:
         found = watch.report
         ok = ok and found.ok
+        if not speaks():
+            continue
         say(f"\nwatched for {watch.step} steps\n")
         say(text(found, color=wants_color()).replace("Checked ", "Watched "), styled=True)
     if ended.how == "raised":

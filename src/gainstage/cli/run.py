@@ -12,7 +12,7 @@ import click
 from gainstage.cli._errors import CANNOT_RUN, CLEAN, FINDINGS, VERBOSE, CannotRun, explain
 from gainstage.cli._options import FORMATS, output_format, verbose
 from gainstage.cli._report import can_write
-from gainstage.cli._script import execute, unseen
+from gainstage.cli._script import execute, speaks, unseen
 from gainstage.cli._terminal import note, say, width
 
 if TYPE_CHECKING:
@@ -117,20 +117,19 @@ def _report(seen: "capture", name: str, style: str, exit_zero: bool) -> int:
     from gainstage.check import check
     from gainstage.report import text, write
 
-    speaks = os.environ.get("RANK", "0") == "0"
     ok = True
     for number, pair in enumerate(seen.pairs):
-        if speaks and style == "text":
+        if speaks() and style == "text":
             _heading(seen, pair, name, number)
         if pair.subject is None:
-            if speaks:
+            if speaks():
                 note(f"no backward pass was seen that reaches what {type(pair.optimizer).__name__} holds")
             continue
         s = pair.subject
         given: dict[str, Any] = {"target": s.target, "loss": s.loss, "optimizer": s.optimizer}
         report = check(s.model, s.example, **given, train_step=s.train_step)
         ok = ok and report.ok
-        if speaks:
+        if speaks():
             details = _details(report, pair, name)
             full = click.get_current_context().meta.get(VERBOSE, False)
             say(

@@ -56,12 +56,16 @@ class Counts:
         """All of it in one sentence."""
         names = ", ".join(f"{name} ({number})" for name, number in list(self.models.items())[:6])
         parts = [
-            f"{self.forwards} forward passes" + (f" of {names}" if names else ""),
+            _count(self.forwards, "forward pass") + (f" of {names}" if names else ""),
             *([f"{self.without_gradient} of them without gradients"] if self.without_gradient else []),
-            f"{self.backwards} backward passes",
-            f"{self.steps} optimizer steps",
+            _count(self.backwards, "backward pass"),
+            _count(self.steps, "optimizer step"),
         ]
         return ", ".join(parts)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "es" if thing.endswith("s") else "s")
 
 
 def rows(pair: Pair, scaler: object = None, schedules: tuple[str, ...] = ()) -> list[tuple[str, str, str]]:

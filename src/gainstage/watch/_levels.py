@@ -82,7 +82,8 @@ def _plain(x: Tensor) -> "Tensor | Array":
     """As real numbers; as an array where that is a view: slicing arrays costs a tenth of slicing tensors."""
     x = x.detach()
     if x.is_cpu and x.dtype == torch.float32 and type(x) is Tensor and x.is_contiguous() and not x.is_neg():
-        return array_over(x)
+        array: Array = array_over(x)
+        return array
     return real(x)
 
 

@@ -1,7 +1,7 @@
 """What the learning rates do: jumps, and steps that are too large from the first on."""
 
 from collections.abc import Iterator
-from math import isfinite
+from math import isfinite, isnan
 from statistics import median
 
 import numpy as np
@@ -94,8 +94,8 @@ def _jumps(rates: list[tuple[int, float]]) -> Iterator[tuple[int, float, float]]
 
 def _from_the_start(history: History, steps: Array, sizes: Array) -> Found | None:
     """Steps that are large from the first on, and a loss that they drive up: the model as it starts is the measure."""
-    losses = [s.loss for s in history.steps[:SOON]]
-    if len(losses) < SOON or not len(sizes) or history.steps[0].step != 1 or steps[0] != 1:
+    losses = [s.loss for s in history.steps[:SOON] if not isnan(s.loss)]
+    if len(losses) < SOON - 1 or not len(sizes) or history.steps[0].step != 1 or steps[0] != 1:
         return None
     start, later = losses[0], median(losses[SOON // 2 :])
     if not (sizes[0] > LEAP and isfinite(start) and start > 0 and later > RISEN * start):
