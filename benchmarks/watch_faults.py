@@ -2,6 +2,7 @@
 
     python benchmarks/watch_faults.py                   all of it, into watch_faults.txt and watch_healthy.txt
     python benchmarks/watch_faults.py --part faults     one of the two
+    python benchmarks/watch_faults.py --part limits     what healthy trainings reach of what limits are set on
     python benchmarks/watch_faults.py --only NAME       causes and nets whose names hold NAME, printed
 
 A cause counts as found where a finding above a note appears at or after its step (a note, where its own rule gives no
@@ -15,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 
+import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import gainstage as gs
+from gainstage.watch.rules.rates import ratios
+from gainstage.watch.rules.settings import pull
 from watched.causes import CAUSES, Cause, Training
 from watched.nets import JUDGED, NETS, TUNED, Experts, Net
 
@@ -33,6 +37,7 @@ class Run:
     losses: list[float]
     findings: list[gs.Finding]
     first: dict[str, int]
+    history: gs.watch.History
 
 
 def train(net: Net, cause: Cause | None, steps: int, seed: int = 0, half: bool = False) -> Run:
@@ -62,7 +67,7 @@ def train(net: Net, cause: Cause | None, steps: int, seed: int = 0, half: bool =
             losses.append(loss.item())
             if cause is not None and cause.validates and step % 10 == 0:
                 watch.log(validation=validated(net, model))
-    return Run(losses, list(watch.report.findings), watch.first_seen)
+    return Run(losses, list(watch.report.findings), watch.first_seen, watch.history)
 
 
 @torch.no_grad()
@@ -149,10 +154,12 @@ def shares(rows: list[Row]) -> list[str]:
     return lines
 
 
-def healthy() -> list[str]:
+def healthy(only: str) -> list[str]:
     """Every alarm of the trainings that nothing happens to, and their number."""
     steps, alarms = 0, []
     for name, net in NETS.items():
+        if only not in name:
+            continue
         for seed in range(1, 1 + HEALTHY[1]):
             run = train(net, None, HEALTHY[0], seed)
             steps += HEALTHY[0]
@@ -164,16 +171,37 @@ def healthy() -> list[str]:
     return [told, *alarms]
 
 
+def limits() -> list[str]:
+    """Of every net without a cause: first step, share of decay, growth of the signal, drift of stored statistics."""
+    lines = []
+    for name, net in NETS.items():
+        history = train(net, None, STEPS).history
+        sizes = ratios(history)[1]
+        level = history.curves("sites", "rms")
+        growth = np.nanmax(level.values / np.maximum(level.first().max(0), 1e-2))
+        share = max(pull(r) for r in history.readings if r.parameters)
+        lines.append(f"{name:<12}first step {sizes[0]:.3f}, decay {share:.3f} of a step, signal {growth:.1f} times")
+        shift, ratio = (history.curves("norms", q) for q in ("shift", "ratio"))
+        if late := list(np.flatnonzero(shift.steps > 50)):
+            low, high = ratio.values[late].min(), ratio.values[late].max()
+            lines[-1] += f", means {shift.values[late].max():.2f} away, variances {low:.2f} to {high:.2f} times"
+        print(lines[-1], flush=True)
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
-    parser.add_argument("--part", choices=("faults", "healthy"))
+    parser.add_argument("--part", choices=("faults", "healthy", "limits"))
     parser.add_argument("--join", nargs="*", type=Path, help="what runs with --only have printed, into the results")
     given = parser.parse_args()
     torch.set_num_threads(1)
     head = f"{STEPS} steps, the cause comes at step {AT}, a report every {EVERY} steps; torch {torch.__version__}"
     print(head)
     results = Path(__file__).parent / "results"
+    if given.part == "limits":
+        (results / "watch_limits.txt").write_text("\n".join([head, "", *limits()]) + "\n")
+        return
     if given.join:
         read = [row for path in given.join for text in path.read_text().splitlines() if (row := row_of(text))]
         rows = list({row[:2]: row for row in read}.values())
@@ -186,8 +214,10 @@ def main() -> None:
         print(*shares(rows), sep="\n")
         if not given.only:
             (results / "watch_faults.txt").write_text("\n".join([head, "", *told]) + "\n")
-    if given.part != "faults" and not given.only and not given.join:
-        (results / "watch_healthy.txt").write_text("\n".join([head, "", *healthy()]) + "\n")
+    if given.part != "faults" and not given.join:
+        told = healthy(given.only)
+        if not given.only:
+            (results / "watch_healthy.txt").write_text("\n".join([head, "", *told]) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from gainstage.watch.table import Array
 JUMP = Limit(3.0, "times the largest rate before; warm-up grows by less a step once it is under way.")
 STEADY = 10  # steps that the largest rate before must be old
 SOON = 20  # steps after which a start is judged
-LEAP = Limit(0.05, "update over weight at step 1; healthy nets of the benchmark: at most 0.03.")
+LEAP = Limit(0.05, "update over weight at step 1; benchmarks/results/watch_limits.txt: at most 0.036.")
 RISEN = Limit(1.5, "times the loss of step 1, in the median of steps 11 to 20.")
 
 

@@ -132,7 +132,7 @@ def collapsed_samples(history: History) -> Iterator[Found]:
             return
 
 
-LOUD = Limit(100.0, "times the start; healthy nets of the benchmark: at most 12.")
+LOUD = Limit(100.0, "times the start; benchmarks/results/watch_limits.txt: at most 26.")
 
 
 @watched("FWD203", "warning", explains=(*LOSS, "FWD206", "OPT815", "BWD302", "FWD208"))
