@@ -254,3 +254,9 @@ def test_a_cause_is_told_first_and_its_effects_under_it_whichever_came_first() -
 
 def test_what_came_long_after_is_no_effect() -> None:
     assert len(folded([(20, finding("OPT804", "error")), (900, finding("RUN003"))], every=10)) == 2
+
+
+def test_a_note_hides_nothing_that_is_worse() -> None:
+    found = [(20, finding("RUN009", "note")), (30, finding("FWD203"))]
+    assert [f.code for f in folded(found, every=10)] == ["FWD203", "RUN009"]
+    assert [f.code for f in folded([(20, finding("RUN009")), (30, finding("FWD203"))], every=10)] == ["RUN009"]

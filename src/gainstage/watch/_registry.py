@@ -50,11 +50,13 @@ LATE = 10  # reports within which an effect follows its cause
 def folded(found: list[tuple[int, Finding]], every: int) -> tuple[Finding, ...]:
     """The causes among what was found, worst and earliest first; what one explains is told under it.
 
-    Of two findings that would explain each other the earlier is the cause. What came long after is no effect.
+    Of two findings that would explain each other the earlier is the cause. What came long after is no effect,
+    and a note never hides what is worse.
     """
 
     def explains(cause: tuple[int, Finding], effect: tuple[int, Finding]) -> bool:
-        if effect[0] - cause[0] > LATE * max(1, every):
+        late = effect[0] - cause[0] > LATE * max(1, every)
+        if late or (cause[1].severity == "note" and effect[1].severity != "note"):
             return False
         return effect[1].code != cause[1].code and effect[1].code.startswith(
             tuple(WATCHED[cause[1].code].explains) or "-"

@@ -1,6 +1,7 @@
 """What the gradients say: parts that get none any more, norms that grow or vanish."""
 
 from collections.abc import Iterator
+from math import isfinite
 from statistics import median
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from gainstage.check import Fix, Found, Limit
 from gainstage.watch._registry import watched
 from gainstage.watch.history import History
+from gainstage.watch.rules.losses import MOVED, start
 from gainstage.watch.table import Curves
 
 
@@ -131,10 +133,11 @@ def vanishing_gradient(history: History) -> Iterator[Found]:
 HEAVY = Limit(10.0, "times its start, while the median parameter grew less than 2 times.")
 
 
-@watched("RUN009", "note")
+@watched("RUN009", "note", explains=("FWD203", "RUN002", "RUN003", "BWD302", "BWD303"))
 def growing_norm(history: History) -> Iterator[Found]:
     """## What it does
-    Follows the norm of every parameter, and finds one that runs away from the others.
+    Follows the norm of every parameter, and finds one that runs away from the others; a warning where the loss has left
+    its best since.
 
     ## Why is this bad?
     An embedding or output head that grows alone makes logits that saturate the softmax, and overflows half precision.
@@ -154,8 +157,11 @@ def growing_norm(history: History) -> Iterator[Found]:
         return
     usual, place = float(np.nanmedian(growth)), int(np.nanargmax(growth))
     if growth[place] > HEAVY and usual < 2:
+        losses = [s.loss for s in history.steps if isfinite(s.loss)]
+        tens = [median(losses[i : i + 10]) for i in range(0, len(losses) - 9, 10)]
+        worse = bool(tens) and tens[-1] - min(tens) > MOVED * start(history)
         yield Found(
-            "note",
+            "warning" if worse else "note",
             curves.names[place],
             measured=f"norm {growth[place]:.3g} times that of the start, {usual:.2g} in the median parameter",
             expected=f"within {HEAVY:g} times",
