@@ -56,7 +56,7 @@ class capture(Traced, Listener):
     Example:
         >>> import torch, gainstage as gs
         >>> def train():
-        ...     model = nn.Linear(4, 2)
+        ...     model = torch.nn.Linear(4, 2)
         ...     optimizer = torch.optim.SGD(model.parameters(), 0.1)
         ...     while True:
         ...         torch.nn.functional.cross_entropy(model(torch.randn(8, 4)), torch.arange(8) % 2).backward()
