@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gainstage import report as report
     from gainstage import run as run
     from gainstage import signal as signal
+    from gainstage import streaming as streaming
     from gainstage import study as study
     from gainstage import testing as testing
     from gainstage import theory as theory
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from gainstage.run import capture as capture
     from gainstage.signal import Tape as Tape
     from gainstage.signal import record as record
+    from gainstage.streaming import Streamed as Streamed
+    from gainstage.streaming import stream as stream
     from gainstage.study import Arm as Arm
     from gainstage.study import Study as Study
     from gainstage.study import grid as grid
@@ -49,7 +52,8 @@ if TYPE_CHECKING:
 
 # plan, check and transfer are functions too: their packages are callable
 _ROOMS = (
-    "init", "run", "signal", "theory", "nn", "train", "plan", "transfer", "check", "watch", "report", "testing", "study"
+    "init", "run", "signal", "theory", "nn", "train", "plan", "streaming", "transfer", "check", "watch", "report",
+    "testing", "study",
 )  # fmt: skip
 _HOME = {
     "Arm": "study",
@@ -58,6 +62,7 @@ _HOME = {
     "GainstageError": "errors",
     "Plan": "plan",
     "Report": "check",
+    "Streamed": "streaming",
     "Study": "study",
     "Subject": "run",
     "Tape": "signal",
@@ -70,6 +75,7 @@ _HOME = {
     "grid": "study",
     "initialize": "plan",
     "record": "signal",
+    "stream": "streaming",
 }
 __all__ = [*sorted(_ROOMS), *sorted(_HOME)]
 

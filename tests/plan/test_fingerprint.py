@@ -113,6 +113,27 @@ def test_wrappers_are_no_part_of_a_fingerprint() -> None:
     assert set(kinds([state]).values()) == {"as drawn"}
 
 
+def test_a_model_gets_the_same_bits_bare_compiled_in_ddp_and_checkpoint_wrapped() -> None:
+    from torch import distributed as dist
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+    bare = gs.fingerprint(filled())
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        for wrap in (
+            lambda model: torch.compile(model, backend="aot_eager"),
+            checkpoint_wrapper,
+            nn.parallel.DistributedDataParallel,
+            lambda model: nn.parallel.DistributedDataParallel(torch.compile(checkpoint_wrapper(model))),
+        ):
+            model = wrap(net())
+            PLAN.apply(model, seed=3)
+            assert gs.fingerprint(model) == bare
+            assert not PLAN.audit(model, seed=3)
+    finally:
+        dist.destroy_process_group()
+
+
 def test_ranks_add_up() -> None:
     from gainstage.plan import Fingerprint
 

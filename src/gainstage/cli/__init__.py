@@ -17,6 +17,7 @@ from gainstage.cli._lazy import LazyGroup
         "rule",
         "gain",
         "audit",
+        "stream",
         "transfer",
         "compare",
         "lab",

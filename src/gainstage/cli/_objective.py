@@ -38,15 +38,17 @@ def with_objective(subject: "Subject", loss: str | None, classes: int | None, se
     import torch
     from torch import Tensor
 
-    from gainstage.run import call, undisturbed
+    from gainstage.run import call, undisturbed, valueless
 
-    with undisturbed(subject.model, subject.example, seed=seed), torch.no_grad():
+    with valueless(subject.model), undisturbed(subject.model, subject.example, seed=seed), torch.no_grad():
         output: Any = call(subject.model, subject.example)
     if not isinstance(output, Tensor) or (loss in _CLASSES and output.dim() < 2):
         found = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
         raise CannotRun(f"--loss {loss} takes an output of shape (samples, classes, ...), and the model gives {found}.")
     target = _target(loss, classes, output, torch.Generator().manual_seed(seed))
-    return replace(subject, loss=getattr(torch.nn.functional, loss), target=target.to(output.device))
+    return replace(
+        subject, loss=getattr(torch.nn.functional, loss), target=target if output.is_meta else target.to(output.device)
+    )
 
 
 def _target(loss: str, classes: int | None, output: "Tensor", generator: Any) -> "Tensor":

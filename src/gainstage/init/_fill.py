@@ -114,7 +114,8 @@ def fill_part_(
     """
     prepared(torch.empty(tuple(shape), dtype=tensor.dtype, device="meta"), law, name, fans)
     with torch.no_grad():
-        _fill_box(tensor.detach(), law, fans, Stream(_seed(seed), name), tuple(shape), tuple(offset))
+        stream = Stream(_seed(seed), name, wide=tensor.dtype is torch.float64)
+        _fill_box(tensor.detach(), law, fans, stream, tuple(shape), tuple(offset))
     return tensor
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from functools import lru_cache
 from inspect import Parameter, signature
 from math import inf, isfinite, prod
 from typing import Any, ClassVar, TypeVar
@@ -152,7 +153,7 @@ def _short_of(key: str) -> str:
 def usable_fans(law: Law, shape: Shape, fans: Fans | None) -> Fans:
     """The fans that were given, or those of the shape; both at least a bit above 0."""
     try:
-        found = fans_of(tuple(shape)) if fans is None else Fans(*map(float, fans))
+        found = _of_shape(tuple(shape)) if fans is None else Fans(*map(float, fans))
     except (TypeError, ValueError, OverflowError):
         raise CannotFill(f"fans are two numbers, as in init.Fans(64, 128); got {shown(fans)}.") from None
     if not (0 < found.fan_in < inf and 0 < found.fan_out < inf):
@@ -160,6 +161,12 @@ def usable_fans(law: Law, shape: Shape, fans: Fans | None) -> Fans:
             f"{law} divides by the fans, which must be finite and above 0; got {found} for shape {tuple(shape)}."
         )
     return found
+
+
+@lru_cache(maxsize=1024)
+def _of_shape(shape: Shape) -> Fans:
+    """Asked twice for every fill, of few shapes."""
+    return fans_of(shape)
 
 
 def _plain(value: Any) -> Any:

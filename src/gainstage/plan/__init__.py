@@ -4,6 +4,7 @@ from gainstage._callable import make_callable
 from gainstage.plan._assignment import Assignment as Assignment
 from gainstage.plan._audit import Deviation as Deviation
 from gainstage.plan._fingerprint import Fingerprint as Fingerprint
+from gainstage.plan._fingerprint import drawn_box as drawn_box
 from gainstage.plan._fingerprint import fingerprint as fingerprint
 from gainstage.plan._forecast import Forecast as Forecast
 from gainstage.plan._foresee import foresee as foresee
