@@ -10,10 +10,12 @@ imported. `--pair` may be killed and called again: it goes on behind the last fi
 import argparse
 import gc
 import json
+import os
 import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -114,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--one", choices=("streamed", "ordinary"), help=argparse.SUPPRESS)
     parser.add_argument("--pair", action="store_true")
-    parser.add_argument("--directory", type=Path, default=Path("/tmp/gainstage-stream-pair"))
+    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "stream-pair")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     if given.one:
@@ -123,14 +125,16 @@ def main() -> None:
     key, found = ("pair_of_405B", pair(given.directory)) if given.pair else ("199M", both())
     print(json.dumps(found, indent=1))
     kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    machine = f"{platform.processor() or platform.machine()}, {_cores()} cores, shared with other work"
+    machine = f"{_processor()}, {os.cpu_count()} cores, shared with other work"
     RESULT.write_text(json.dumps({**kept, key: {**found, "machine": machine}}, indent=1) + "\n")
 
 
-def _cores() -> int:
-    import os
-
-    return os.cpu_count() or 1
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def usable_fans(law: Law, shape: Shape, fans: Fans | None) -> Fans:
 
 
 @lru_cache(maxsize=1024)
-def _of_shape(shape: Shape) -> Fans:
+def _of_shape(shape: tuple[int, ...]) -> Fans:
     """Asked twice for every fill, of few shapes."""
     return fans_of(shape)
 

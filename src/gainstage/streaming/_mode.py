@@ -82,7 +82,7 @@ class Streaming(TorchFunctionMode):
 
     def _put_off(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Only the shape of the result, and how it is computed; what draws by chance is computed once, and now."""
-        with torch.no_grad(), _Chance() as chance:  # type: ignore[no-untyped-call]
+        with torch.no_grad(), _Chance() as chance:
             result = func(*args, **kwargs)
         if chance.taken:
             return self._with_values(func, args, kwargs)
