@@ -1,49 +1,42 @@
-"""Lesson 9: one division a layer is exact, one pass does what many do, and a normalization divides all of it away."""
+"""Lesson 9: one division is exact; neither the scale of the data nor that of a normalized weight matters."""
 
 import pytest
-from lesson_battery import Case, LessonBattery, app_of, definitions
+from document_battery import names, readouts
 
-CASE = Case(
-    "l09_data_driven",
-    slider="Depth (layers)",
-    name="depth",
-    readout="last_level_he_normal",
-    right="By less than 1 %",
-    wrong="By 1 % to 100 %",
-    codes=frozenset({"FWD203"}),
-    fixed={"calibrate": "on 256 images"},
-)
-
-
-class TestLesson(LessonBattery):
-    case = CASE
+KEY = "l09_data_driven"
 
 
 def test_one_pass_is_exact_and_many_passes_are_near() -> None:
-    defined = definitions(CASE)
-    assert defined["off_by_library"] < 1e-3
-    assert defined["off_by_hand"] < 0.1
-    assert defined["passes_by_hand"] == 24  # 12 layers, each measured and confirmed
+    readout, _ = names(KEY)["by_hand_and_library"]()
+    shown = readouts(readout)
+    assert shown["forward_passes_by_hand"] == 24  # 12 layers, each measured and confirmed
+    assert shown["largest_distance_from_1_by_hand"] < 0.1
+    assert shown["largest_distance_from_1_by_library"] < 1e-3
 
 
 @pytest.mark.parametrize("contrast", [0.01, 100.0])
 def test_a_calibrated_network_does_not_care_for_the_scale_of_the_data(contrast: float) -> None:
-    values = {"depth": 8, "batch": 256, "contrast": contrast, "kind": "largest of four"}
-    fakes = {name: type("Widget", (), {"value": value}) for name, value in values.items()}
-    _, defined = app_of(CASE).run(defs=fakes)
-    assert defined["starts"]["one pass: calibrate=True"] == pytest.approx([1.0] * 8, rel=0.15)
-    assert not 0.1 < defined["starts"]["orthogonal"][0] < 10
+    _, figure = names(KEY)["calibrated"](depth=8, batch=256, contrast=contrast, kind="largest of four")
+    starts = {
+        what: [r["root mean square"] for r in figure.rows if r["what"] == what]
+        for what in {r["what"] for r in figure.rows}
+    }
+    assert starts["one pass: calibrate=True"] == pytest.approx([1.0] * 8, rel=0.15)
+    assert not 0.1 < starts["orthogonal"][0] < 10
 
 
 def test_behind_a_normalization_no_start_matters() -> None:
-    differences = definitions(CASE)["differences"]
-    assert differences["plain"] > 0.5
-    assert differences["with batch normalization"] < 0.15
+    figure, _ = names(KEY)["trains"]()
+    reached = {
+        n: [r["test accuracy"] for r in figure.rows if r["network"] == n] for n in {r["network"] for r in figure.rows}
+    }
+    assert max(reached["plain"]) - min(reached["plain"]) > 0.5
+    assert max(reached["with batch normalization"]) - min(reached["with batch normalization"]) < 0.15
 
 
 def test_the_scale_behind_a_normalization_is_a_learning_rate() -> None:
-    defined = definitions(CASE)
-    assert defined["change"] < 1e-3
-    assert defined["gradient_factor"] == pytest.approx(1e-3, rel=0.01)
-    assert defined["last_loss_scaled_rate"] == pytest.approx(defined["last_loss"], rel=1e-3)
-    assert defined["last_loss_same_rate"] != pytest.approx(defined["last_loss"], rel=0.1)
+    lesson = names(KEY)
+    assert lesson["change"] < 1e-3
+    assert lesson["scaled_gradient"] / lesson["gradient"] == pytest.approx(1e-3, rel=0.01)
+    assert lesson["last_loss_scaled_rate"] == pytest.approx(lesson["last_loss"], rel=1e-3)
+    assert lesson["last_loss_same_rate"] != pytest.approx(lesson["last_loss"], rel=0.1)

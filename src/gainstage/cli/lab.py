@@ -8,7 +8,7 @@ from gainstage.cli._errors import CannotRun
 from gainstage.cli._options import verbose
 from gainstage.cli._terminal import say
 
-NEEDS = "marimo zmq altair uvicorn starlette nbformat vl_convert latex2mathml sklearn jinja2 markdown_it".split()
+NEEDS = "marimo zmq altair uvicorn starlette nbformat vl_convert latex2mathml sklearn jinja2 markdown_it yaml pygments".split()
 
 
 @click.command()

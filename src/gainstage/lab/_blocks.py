@@ -8,8 +8,10 @@ from typing import Any
 
 import marimo as mo
 
+from gainstage.lab._figures import Figure
 from gainstage.lab._lessons import Lesson, lessons
 from gainstage.lab._markdown import to_html
+from gainstage.lab._numbers import show as show
 
 Row = Mapping[str, Any]
 
@@ -84,11 +86,11 @@ def table(rows: Sequence[Row], caption: str) -> Block:
     """Rows as a table; the first column heads its row.
 
     Args:
-        rows: dictionaries with the same keys, the keys being the titles; numbers are shown with four digits.
+        rows: dictionaries with the same keys, the keys being the titles; numbers have three digits.
         caption: what the table says, also its accessible name.
 
     Example:
-        >>> "1.235" in table([{"law": "he", "level": 1.23456}], "levels").text
+        >>> "1.23" in table([{"law": "he", "level": 1.23456}], "levels").text
         True
     """
     titles = list(rows[0]) if rows else []
@@ -124,7 +126,7 @@ def readout(**values: Any) -> Block:
         f'<dd data-readout="{escape(name)}">{escape(show(value))}</dd></div>'
         for name, value in values.items()
     )
-    made = f'<dl class="lab-readout" role="status" aria-live="polite">{items}</dl>'
+    made = f'<div role="status"><dl class="lab-readout">{items}</dl></div>'
     return Block(made, made)
 
 
@@ -167,27 +169,18 @@ def lesson_nav(lesson: Lesson) -> str:
     return f'<nav aria-label="Lessons">{" ".join(links)}</nav>'
 
 
-def show(value: Any) -> str:
-    """A cell of a table: floats with four digits, booleans as yes and no."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _live(part: Any) -> str:
     return mo.as_html(part).text
 
 
 def static(part: Any) -> str:
     """HTML without script of anything that a cell shows."""
-    from gainstage.lab._charts import is_chart, svg
-
     if part is None:
         return ""
     if isinstance(part, Block):
         return part.static
-    if is_chart(part):
-        return svg(part)
+    if isinstance(part, Figure):
+        return part.svg()
     if isinstance(part, mo.ui.dictionary | mo.ui.array):
         return "".join(static(element) for element in part.elements)
     if isinstance(part, mo.ui.button):

@@ -1,28 +1,16 @@
-"""Altair charts from rows. No number is computed here; every chart has a text alternative and labelled axes."""
+"""A figure drawn by Altair, for marimo and as a picture. No number is computed here."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from math import isfinite
 from typing import Any
 
 import altair as alt
-import marimo as mo
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")  # Okabe and Ito
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2), (4, 4), (1, 3), (10, 3))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 
 Rows = Sequence[Mapping[str, Any]]
-
-
-class Chart(alt.Chart):
-    """A chart which, outside marimo, shows itself as a picture: Altair's own way loads scripts from another host."""
-
-    def _repr_mimebundle_(self, *args: Any, **options: Any) -> Any:
-        if mo.running_in_notebook():
-            shown: Any = super()._repr_mimebundle_(*args, **options)
-            return shown
-        return {"text/html": svg(self), "text/plain": "chart"}
 
 
 def lines(
@@ -58,7 +46,7 @@ def lines(
         names = list(dict.fromkeys(row[by] for row in rows))
         encode |= _told_apart(by, names, points)
     tip = _tips(rows, by, x, y)
-    mark = Chart(_data(kept)).mark_line(point={"size": 40, "filled": True} if points else False)
+    mark = alt.Chart(_data(kept)).mark_line(point={"size": 40, "filled": True} if points else False)
     return _finish(mark.encode(**encode, tooltip=tip), says, height, left_out)
 
 
@@ -82,7 +70,7 @@ def points(
     if by is not None:
         encode |= _told_apart(by, list(dict.fromkeys(row[by] for row in rows)), marks=True, dashes=False)
     tip = _tips(rows, by, x, y)
-    mark = Chart(_data(kept)).mark_point(filled=True, size=50)
+    mark = alt.Chart(_data(kept)).mark_point(filled=True, size=50)
     return _finish(mark.encode(**encode, tooltip=tip), says, height, left_out)
 
 
@@ -114,8 +102,13 @@ def bars(rows: Rows, x: str, y: str, *, by: str | None = None, says: str, height
         )
     tip = _tips(rows, x, by, y)
     kept, left_out = _drawable(rows, y, y, False, False)
-    mark = Chart(_data(kept)).mark_bar(color=COLOURS[0])
+    mark = alt.Chart(_data(kept)).mark_bar(color=COLOURS[0])
     return _finish(mark.encode(**encode, tooltip=tip), says, height, left_out)
+
+
+def strip(rows: Rows, x: str, y: str, *, says: str, more: Sequence[str], height: int = 60) -> alt.Chart:
+    """The layers of a network, as bars: a picture cannot be hovered."""
+    return bars(rows, x, y, says=says, height=3 * height)
 
 
 def heat(rows: Rows, x: str, y: str, value: str, *, says: str, log: bool = False, height: int = 260) -> alt.Chart:
@@ -141,23 +134,7 @@ def heat(rows: Rows, x: str, y: str, value: str, *, says: str, log: bool = False
         ),
     }
     tip = _tips(rows, x, y, value)
-    return _finish(Chart(_data(kept)).mark_rect().encode(**encode, tooltip=tip), says, height, left_out)
-
-
-def is_chart(part: Any) -> bool:
-    """Whether this is an Altair chart of any kind."""
-    return isinstance(part, alt.TopLevelMixin)
-
-
-def svg(chart: Any, width: int = 640) -> str:
-    """The chart as an SVG picture with its text alternative, drawn without a browser."""
-    import vl_convert
-
-    spec = chart.to_dict()
-    spec["width"] = width if spec.get("width") == "container" else spec.get("width", width)
-    picture: str = vl_convert.vegalite_to_svg(spec)
-    says = escape(str(spec.get("description", "chart")))
-    return f'<figure role="img" aria-label="{says}">{picture}</figure>'
+    return _finish(alt.Chart(_data(kept)).mark_rect().encode(**encode, tooltip=tip), says, height, left_out)
 
 
 def _name(key: str) -> str:

@@ -1,11 +1,11 @@
 """Widgets whose value is in the address: the state of a lesson is a link."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import marimo as mo
 
+from gainstage.lab import _ranges
 from gainstage.lab._blocks import Block, show, stack
 from gainstage.lab._errors import LabError
 
@@ -22,10 +22,14 @@ def slider(
         label: what it sets, with the unit: its accessible name.
         steps: all values, where they are not evenly spaced; `value` is one of them.
     """
-    allowed = list(steps) or _steps(start, stop, step)
+    allowed = list(steps) or _ranges.steps(start, stop, step)
     if value not in allowed:
-        raise LabError(f"slider {name!r}: value={value} is not one of its values; take {_nearest(allowed, value)}")
-    at, wrong = _from_address(name, value, lambda text: _parsed(text, allowed), f"{allowed[0]:g} to {allowed[-1]:g}")
+        raise LabError(
+            f"slider {name!r}: value={value} is not one of its values; take {_ranges.nearest(allowed, value)}"
+        )
+    at, wrong = _from_address(
+        name, value, lambda text: _ranges.parsed(text, allowed), f"{allowed[0]:g} to {allowed[-1]:g}"
+    )
     made = mo.ui.slider(
         steps=allowed, value=at, label=label + wrong, show_value=True, full_width=True, on_change=_writer(name)
     )
@@ -50,29 +54,6 @@ def dropdown(name: str, options: Sequence[str], value: str, *, label: str) -> An
 def panel(*widgets: Any) -> Block:
     """The widgets of a measurement, beside each other where the page is wide enough."""
     return stack(*widgets, side_by_side=True)
-
-
-def _steps(start: float, stop: float, step: float) -> list[float]:
-    whole = all(float(v).is_integer() for v in (start, stop, step))
-    count = math.floor((stop - start) / step + 1e-9) + 1
-    made = [start + i * step for i in range(count)]
-    return [int(v) for v in made] if whole else [float(f"{v:.10g}") for v in made]
-
-
-def _nearest(allowed: Sequence[float], value: float) -> float:
-    return min(allowed, key=lambda v: abs(v - value))
-
-
-def _parsed(text: str, allowed: Sequence[float]) -> float | None:
-    """The allowed value that a text means; None where it means none of them."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    if not math.isfinite(number):
-        return None
-    near = _nearest(allowed, number)
-    return near if math.isclose(near, number, rel_tol=1e-6, abs_tol=1e-12) else None
 
 
 def _from_address(name: str, default: Any, parse: Any, expected: str) -> tuple[Any, str]:

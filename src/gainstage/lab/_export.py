@@ -10,10 +10,12 @@ from typing import Any
 
 from gainstage.lab import playground
 from gainstage.lab._blocks import Prose, static
-from gainstage.lab._charts import is_chart, svg
 from gainstage.lab._errors import LabError
 from gainstage.lab._lessons import Lesson, lessons
 from gainstage.lab._pages import home_page, lesson_page
+from gainstage.lab.course.notebook import notebook
+from gainstage.lab.course.offline import offline
+from gainstage.lab.course.running import run_of
 from gainstage.train import one_thread
 
 
@@ -58,7 +60,9 @@ def export(folder: Path) -> list[Path]:
 
 
 def page_text(lesson: Lesson) -> str:
-    """The lesson as one HTML page: prose, formulas, tables and figures, without script and without network."""
+    """The lesson as one HTML page without network; figures of a document answer, those of marimo are pictures."""
+    if lesson.is_document:
+        return offline(run_of(lesson))
     shown = [
         {"shown": static(cell.output), "code": "" if isinstance(cell.output, Prose) else cell.code}
         for cell in run(lesson)
@@ -69,6 +73,9 @@ def page_text(lesson: Lesson) -> str:
 @cache
 def notebook_text(lesson: Lesson) -> str:
     """The lesson as a Jupyter notebook with its outputs; prose is Markdown, every other cell is code."""
+    if lesson.is_document:
+        with one_thread():
+            return notebook(run_of(lesson))
     nbformat: Any = import_module("nbformat")  # untyped
     v4 = nbformat.v4
 
@@ -87,9 +94,7 @@ def _notebook_cell(cell: Cell) -> Any:
     if isinstance(cell.output, Prose) and not cell.defines:
         return v4.new_markdown_cell(cell.output.source)
     outputs = []
-    if is_chart(cell.output):
-        outputs = [v4.new_output("display_data", {"text/html": svg(cell.output), "text/plain": "chart"})]
-    elif cell.output is not None:
+    if cell.output is not None:
         outputs = [v4.new_output("display_data", {"text/html": static(cell.output), "text/plain": "output"})]
     return v4.new_code_cell(cell.code, outputs=outputs)
 

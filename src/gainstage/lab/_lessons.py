@@ -1,10 +1,11 @@
-"""The table of lessons: number, file, title and the one thing each demands of a network or of its training."""
+"""The lessons: number, file, title and the one thing each demands of a network or of its training."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from gainstage.lab._errors import LabError
+from gainstage.lab.course.grammar import front_matter
 
 FOLDER = Path(__file__).parent / "lessons"
 
@@ -15,7 +16,7 @@ class Lesson:
 
     Attributes:
         number: from 1; the order in which the lessons build on each other.
-        key: name of its file, `l03_variance` for `lessons/l03_variance.py`; also its place in the address.
+        key: name of its file, `l03_variance` for `lessons/l03_variance.md`; also its place in the address.
         title: a few words.
         requirement: one sentence: what must hold, which the lesson derives, measures and lets break.
     """
@@ -27,8 +28,14 @@ class Lesson:
 
     @property
     def path(self) -> Path:
-        """Its marimo file."""
-        return FOLDER / f"{self.key}.py"
+        """Its file: a Markdown document, or a marimo notebook."""
+        document = FOLDER / f"{self.key}.md"
+        return document if document.is_file() else FOLDER / f"{self.key}.py"
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it is a Markdown document, of `lab.course`."""
+        return self.path.suffix == ".md"
 
     @property
     def link(self) -> str:
@@ -36,24 +43,29 @@ class Lesson:
         return f"/lessons/{self.key}/"
 
 
+def _documents() -> tuple[Lesson, ...]:
+    """The lessons that are documents: their front matter says what they are."""
+    return tuple(_document(file) for file in FOLDER.glob("l*.md"))
+
+
+def _document(file: Path) -> Lesson:
+    front, _ = front_matter(file.read_text(encoding="utf-8"), file)
+    return Lesson(front["number"], file.stem, front["title"], front["requires"])
+
+
 def _table(*rows: tuple[str, str, str]) -> tuple[Lesson, ...]:
-    return tuple(Lesson(int(key[1:3]), key, title, requirement) for key, title, requirement in rows)
+    made = [Lesson(int(key[1:3]), key, title, requirement) for key, title, requirement in rows]
+    return tuple(sorted((*made, *_documents()), key=lambda lesson: lesson.number))
 
 
-ALL = _table(
-    ("l01_why", "Why the start matters", "Before the first update, the loss must be able to reach every weight."),
-    ("l02_symmetry", "Symmetry", "Two units that start equal must not be able to stay equal."),
-    ("l03_variance", "Too small, too large", "A layer must hand on the mean square of what it gets."),
-    ("l04_xavier", "Xavier", "Signal and gradient must both keep their level, as far as one scale allows."),
+ALL = _table(  # those that are marimo notebooks
     ("l05_he", "He and exact gains", "A weight must make up for what its activation takes away."),
     ("l06_lecun", "LeCun and SELU", "Mean 0 and mean square 1 must be a fixed point that attracts."),
     ("l07_orthogonal", "Orthogonal weights and depth", "No direction of the signal may vanish or explode with depth."),
     ("l08_residual", "Residual networks and transformers", "A stream must not grow with the number of its branches."),
-    ("l09_data_driven", "Starting from data", "Where theory cannot follow the network, one batch must do."),
     ("l10_batchnorm", "Batch normalization", "What is normalized must mean the same in training and in use."),
     ("l11_family", "The family of normalizations", "The axes that are averaged must be axes that may be forgotten."),
     ("l12_gradients", "Gradient flow", "Every layer must hear the loss, neither whispered nor shouted."),
-    ("l13_dropout", "Dropout and its variants", "What is dropped must be the share that was asked for."),
     ("l14_mixing", "Mixup and CutMix", "A target must be mixed exactly as its inputs are."),
     ("l15_stopping", "Early stopping", "What is kept must be the best that was seen, whole."),
     ("l16_ensembles", "Ensembles", "Members must err differently, or averaging gains nothing."),

@@ -23,6 +23,11 @@ def keep_in(file: Path | None) -> None:
     _file = file
 
 
+def folder() -> Path | None:
+    """Where it is kept; None where nothing is."""
+    return None if _file is None else _file.parent
+
+
 def done() -> dict[str, set[str]]:
     """The exercises that were done, by key of the lesson. A file that cannot be read counts as empty."""
     if _file is None:

@@ -15,6 +15,7 @@ from gainstage.lab._errors import LabError
 from gainstage.lab._guard import TOKEN, Guard
 from gainstage.lab._lessons import lesson, lessons
 from gainstage.lab._pages import home_page, style
+from gainstage.lab.course.serving import routes as course_routes
 
 PORT = 8642
 ASSETS = "/marimo"  # marimo's scripts, in one place: the browser loads them once for all lessons
@@ -67,7 +68,10 @@ def application(token: str, port: int) -> Any:
 
     head = f"<style>{style()}</style>"
     builder = marimo.create_asgi_app(quiet=True, include_code=False, html_head=head, asset_url=ASSETS)
+    documents = [each for each in lessons() if each.is_document]
     for each in lessons():
+        if each in documents:
+            continue
         builder = builder.with_app(path=each.link.rstrip("/"), root=str(each.path))
     marimos = builder.build()
     routes = [
@@ -75,6 +79,7 @@ def application(token: str, port: int) -> Any:
         Route("/playground", _playground),
         Route("/forget", _forget, methods=["POST"]),
         Route("/notebooks/{name}", _notebook),
+        *(route for each in documents for route in course_routes(each)),
         Mount(ASSETS, _kept(StaticFiles(directory=Path(marimo.__file__).parent / "_static"))),
         Mount("/", marimos),
     ]
