@@ -397,6 +397,38 @@ def test_wrong_arguments_are_told() -> None:
         gs.Watch.attach(object())
 
 
+class Masked(nn.Module):
+    """Attention by hand, as in nanoGPT: minus infinity where a key is not to be seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.head, self.broken = nn.Linear(8, 24), nn.Linear(8, 3), False
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x.view(-1, 4, 8)).chunk(3, -1)
+        logits = (q @ k.mT / 8**0.5).masked_fill(torch.ones(4, 4).triu(1) > 0, float("-inf"))
+        y = self.head(logits.softmax(-1) @ v)[:, -1]
+        return (y - 1e4 if self.broken else y).exp().log()
+
+
+def test_a_mask_of_minus_infinity_is_no_number_that_broke_and_hides_none_that_did() -> None:
+    torch.manual_seed(0)
+    model, x, y = Masked(), torch.randn(16, 32), torch.arange(16) % 3
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    tape = gs.record(model, x, target=y, loss=F.cross_entropy)
+    with gs.Watch(model, optimizer, every=2, start=tape) as watch:
+        for step in range(12):
+            if step == 8:
+                assert watch.report.ok
+                assert 0 < watch.readings[-1].attentions["softmax#0"].entropy < 1  # type: ignore[operator]
+                model.broken = True
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    first = watch.report.findings[0]
+    assert (first.code, first.where) == ("FWD206", "log#0")
+
+
 def test_a_large_model_is_sampled_and_the_update_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gainstage.watch._parameters.SAMPLE", 2**13)
     model = nn.Linear(256, 256)

@@ -63,14 +63,16 @@ def _figures(readings: "Sequence[Reading]") -> "list[Any]":
             squares = [(getattr(p, name) or 0.0) ** 2 for p in reading.parameters.values()]
             total[name] = sum(squares) ** 0.5
         if reading.parameters:
-            norms.setdefault("used", []).append((reading.step, total["gradient"]))
             norms.setdefault("before clipping", []).append((reading.step, total["arrived"]))
+            norms.setdefault("as used", []).append((reading.step, total["gradient"]))
             if total["weight"]:
                 ratios["update over weight"].append((reading.step, total["update"] / total["weight"]))
         for name, group in list(reading.groups.items())[:_GROUPS]:
             ratios.setdefault(f"rate of {name}", []).append((reading.step, group.rate or 0.0))
         if not reading.groups:
             ratios["learning rate"].append((reading.step, max(reading.rate, default=0.0)))
+    if norms and all(abs(a - b) <= 1e-3 * a for (_, a), (_, b) in zip(*norms.values(), strict=True)):
+        norms = {"gradient": norms["as used"]}  # nobody clips
     names = list(readings[-1].sites) if readings else []
     some = names[:: max(1, -(-len(names) // _SITES))]
     sites: dict[str, Curve] = {

@@ -7,6 +7,7 @@ from torch import nn
 
 from gainstage.run import tensors_in
 from gainstage.signal import observe
+from gainstage.watch.reading import broken
 
 
 def locate(model: nn.Module, given: Any) -> str:
@@ -23,5 +24,5 @@ def locate(model: nn.Module, given: Any) -> str:
         tape = observe(model, kwargs if kwargs and not args else tuple(args), backward=False).tape
     except Exception:
         return "?"
-    broken = (s.name for s in tape.sites if s.kind == "op" and s.forward is not None and s.forward.nonfinite)
-    return next(broken, "?")
+    seen = [(s.name, s.forward) for s in tape.sites if s.kind == "op" and s.forward is not None]
+    return next((name for name, m in seen if broken(m.nonfinite, m.minimum, m.maximum)), "?")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gainstage.watch._groups import ratio
 from gainstage.watch._sites import Row
-from gainstage.watch.reading import Attention, Norm, Number, Parameter, Place, Reading, Router
+from gainstage.watch.reading import Attention, Norm, Number, Parameter, Place, Reading, Router, broken
 
 _LEVELS = 7  # numbers of a row of `levels`
 
@@ -124,9 +124,8 @@ def _sites(reading: Reading, found: dict[tuple[str, str], list[float]]) -> None:
             gradient = found.get(("backward", name), [float("nan")])[0]
             dead = found.get(("dead", name), [float("nan")])[0]
             share = between / square if square > 0 else float("nan")
-            reading.sites[name] = Place(
-                _root(square), share, zeros, saturated, max(abs(low), abs(high)), nonfinite, dead, gradient
-            )
+            largest, bad = max(abs(low), abs(high)), broken(nonfinite, low, high)
+            reading.sites[name] = Place(_root(square), share, zeros, saturated, largest, bad, dead, gradient)
         elif kind == "attention":
             logit = found.get(("logit", name), [float("nan")])[0]
             reading.attentions[name] = Attention(row[0], logit)

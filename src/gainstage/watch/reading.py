@@ -4,7 +4,7 @@ A run is a file of JSON lines: first one `Header`, then one `Reading` a report. 
 """
 
 from collections.abc import Iterator
-from math import nan
+from math import inf, isfinite, nan
 from pathlib import Path
 
 import msgspec
@@ -42,7 +42,7 @@ class Place(msgspec.Struct, array_like=True):
         between: variance between samples over the mean square.
         zeros, saturated: shares of entries, as in `signal.Moments`.
         largest: largest absolute entry.
-        nonfinite: NaN and infinite entries.
+        nonfinite: NaN and infinite entries; 0 where all of them are minus infinity, the usual value of a mask.
         dead: after a rectifier the share of units that were 0 or less in all of the last reports; else null.
         gradient: root mean square of the gradient of the loss by this signal.
     """
@@ -143,6 +143,16 @@ class Reading(msgspec.Struct):
         return number(self.losses[-1]) if self.losses else nan
 
 
+def broken(nonfinite: float, low: float, high: float) -> float:
+    """How many entries are not finite, by the extremes of all; minus infinity alone is the usual value of a mask.
+
+    Example:
+        >>> broken(3, float("-inf"), 2.0), broken(3, float("-inf"), float("nan")), broken(1, -1.0, float("inf"))
+        (0.0, 3, 1)
+    """
+    return 0.0 if low == -inf and isfinite(high) else nonfinite
+
+
 def of_tape(tape: Tape) -> Reading:
     """The start as its tape has it: step 0, which later reports are compared with.
 
@@ -154,8 +164,8 @@ def of_tape(tape: Tape) -> Reading:
         if site.kind == "op" and (m := site.forward) is not None and m.count:
             between = m.variance_between / m.mean_square if m.mean_square > 0 else nan
             gradient = site.backward.rms if site.backward is not None else nan
-            largest = max(abs(m.minimum), abs(m.maximum))
-            sites[site.name] = Place(m.rms, between, m.zeros, m.saturated, largest, m.nonfinite, m.dead, gradient)
+            largest, bad = max(abs(m.minimum), abs(m.maximum)), broken(m.nonfinite, m.minimum, m.maximum)
+            sites[site.name] = Place(m.rms, between, m.zeros, m.saturated, largest, bad, m.dead, gradient)
     return Reading(step=0, sites=sites)
 
 
