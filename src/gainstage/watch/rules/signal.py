@@ -135,7 +135,7 @@ def collapsed_samples(history: History) -> Iterator[Found]:
 LOUD = Limit(100.0, "times the start; benchmarks/results/watch_limits.txt: at most 26.")
 
 
-@watched("FWD203", "warning", explains=(*LOSS, "FWD206", "OPT815", "BWD302", "FWD208"))
+@watched("FWD203", "warning", explains=(*LOSS, "FWD206", "OPT815", "BWD302"))
 def exploding_signal(history: History) -> Iterator[Found]:
     """## What it does
     Follows the level of every site, and finds the first that has left the one it started with by far.
@@ -171,7 +171,7 @@ SHARP = Limit(0.15, "of the entropy of equal weights; healthy nets of the tests:
 LOGIT = Limit(8.0, "times those of the first reports, and above 30.")
 
 
-@watched("FWD208", "warning", explains=(*LOSS, "BWD301", "BWD302"))
+@watched("FWD208", "warning", explains=(*LOSS, "FWD203", "BWD301", "BWD302"))
 def saturated_attention(history: History) -> Iterator[Found]:
     """## What it does
     Follows the entropy of attention weights and the largest logit in front.
