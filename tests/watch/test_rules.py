@@ -203,6 +203,17 @@ def test_steps_that_overshoot_from_the_first_on_are_found_within_twenty() -> Non
     assert "changes the weights by 0.3 of their norm; loss 2 at step 1, 8.1" in found.measured
 
 
+@pytest.mark.parametrize(("later", "said"), [(1.0, "gradients are alive"), (1e-6, "gradients are dead")])
+def test_a_plateau_has_one_of_two_causes(later: float, said: str) -> None:
+    def change(number: int, r: Reading) -> None:
+        r.losses = [2.3] * EVERY
+        if number > 4:
+            r.parameters = {name: Parameter(later, later, 10.0, 0.02, 0.0) for name in r.parameters}
+
+    (found,) = [f for f in history(change, 31) if f.code == "RUN006"]
+    assert said in found.message
+
+
 def test_an_order_that_repeats_from_the_start_is_a_note() -> None:
     def unshuffled(number: int, r: Reading) -> None:
         r.levels = [1.0 + 0.01 * (step % 7) for step in range(EVERY * number, EVERY * number + EVERY)]

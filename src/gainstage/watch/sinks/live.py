@@ -37,7 +37,7 @@ class Live:
         for finding in new:
             self._console.print(told(finding, reading.step), soft_wrap=True)
         if self._live is not None and self._console.is_terminal:
-            self._live.update(Text(line(reading, self._count)), refresh=True)
+            self._live.update(Text(line(reading, self._count), no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def close(self) -> None:
         """The last line stays."""
@@ -56,11 +56,11 @@ def told(finding: Finding, step: int) -> Text:
 
 
 def line(reading: Reading, findings: int) -> str:
-    """A report as a line of 80 columns.
+    """A report as a line of less than 80 columns; the ratio is that of all updates to all weights.
 
     Example:
         >>> line(Reading(step=50, losses=[2.3], rate=[0.001]), 0)
-        'step 50  loss 2.3  gradient -  update/weight -  rate 0.001  no findings'
+        'step 50  loss 2.3  gradient -  ratio -  rate 0.001  no findings'
     """
     gradient, weight, update = (
         sum(number(getattr(p, name)) ** 2 for p in reading.parameters.values()) ** 0.5
@@ -71,7 +71,7 @@ def line(reading: Reading, findings: int) -> str:
     parts = {
         "loss": reading.loss,
         "gradient": gradient,
-        "update/weight": update / weight if weight else 0.0,
+        "ratio": update / weight if weight else 0.0,
         "rate": rate,
     }
     shown = "  ".join(
@@ -87,11 +87,11 @@ def groups(reading: Reading) -> list[str]:
         >>> from gainstage.watch.reading import Group
         >>> for row in groups(Reading(step=50, groups={"body": Group(1e-3, 2e-4, 900), "head": Group(1e-2, None, 30)})):
         ...     print(row)
-        body  rate 0.001  update/weight 0.0002  900 entries
-        head  rate 0.01   update/weight -       30 entries
+        body  rate 0.001  ratio 0.0002  900 entries
+        head  rate 0.01   ratio -       30 entries
     """
     rows = [
-        (visible(name), f"rate {_shown(g.rate)}", f"update/weight {_shown(g.ratio)}", f"{g.entries:,} entries")
+        (visible(name), f"rate {_shown(g.rate)}", f"ratio {_shown(g.ratio)}", f"{g.entries:,} entries")
         for name, g in reading.groups.items()
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
