@@ -1,6 +1,6 @@
 """What a watch costs: time of a training step with it over that without, beside other monitors.
 
-    python benchmarks/watch.py [--rounds N] [--models gpt resnet mlp] [--arms ...]
+    python benchmarks/watch.py [--rounds N] [--models gpt resnet mlp wide] [--arms ...]
 
 The watched loop and the plain one are run in turn, a block of steps each, so that a busy machine slows both; the ratio
 is the median over the pairs, with their quartiles. `naive` reads the norm of every gradient and of every module's
@@ -73,6 +73,10 @@ def resnet() -> nn.Module:
     )
 
 
+def wide() -> nn.Module:
+    return nn.Sequential(nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 10))
+
+
 def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
 
@@ -81,11 +85,11 @@ def data(name: str) -> tuple[Tensor, Tensor]:
     if name == "gpt":
         ids = torch.randint(0, 128, (8, 65))
         return ids[:, :-1], ids[:, 1:].flatten()
-    shape = (16, 3, 32, 32) if name == "resnet" else (128, 256)
+    shape = {"resnet": (16, 3, 32, 32), "mlp": (128, 256), "wide": (32, 2048)}[name]
     return torch.randn(shape), torch.randint(0, 10, (shape[0],))
 
 
-MODELS: dict[str, Callable[[], nn.Module]] = {"gpt": GPT, "resnet": resnet, "mlp": mlp}
+MODELS: dict[str, Callable[[], nn.Module]] = {"gpt": GPT, "resnet": resnet, "mlp": mlp, "wide": wide}
 
 
 def naive(model: nn.Module) -> None:
@@ -247,36 +251,28 @@ def main() -> None:
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    told = (
-        f"CPU seconds of a training step over that of the plain loop: median and quartiles of {given.rounds} pairs of "
-        f"blocks of 10 steps (of 50 where a report is made every 50); one thread, torch {torch.__version__}"
+    head = (
+        "CPU seconds of a training step over that of the plain loop: median and quartiles of pairs of blocks of 10 "
+        f"steps (of 50 where a report is made every 50); one thread, torch {torch.__version__}"
     )
-    lines = [told, "", f"{'':<22}" + "".join(f"{name:>22}" for name in given.models)]
-    print("\n".join(lines))
-    rows: dict[str, list[str]] = {arm: [] for arm in given.arms}
+    results = Path(__file__).parent / "results" / "watch.txt"
+    before = results.read_text().splitlines()[2:] if results.exists() else []
+    lines = [line for line in before if not line.startswith(tuple(given.models))]
     for name in given.models:
         plain = loop(name, "none")
         plain(5)
         for arm in given.arms:
             low, middle, high = ratio(name, arm, plain, given.rounds)
-            rows[arm].append(f"{middle:.3f} ({low:.3f} to {high:.3f})")
-            print(f"{name:<8}{arm:<22}{rows[arm][-1]:>22}", flush=True)
+            lines.append(f"{name:<8}{arm:<22}{middle:.3f}  ({low:.3f} to {high:.3f})")
+            print(lines[-1], flush=True)
             gc.collect()
-    lines += [f"{arm:<22}" + "".join(f"{value:>22}" for value in values) for arm, values in rows.items()]
-    lines.append("")
-    for name in given.models:
         reads, graphs = exact(name)
-        lines.append(f"{name}: {reads} numbers read by the host in 48 steps between reports; {graphs} graph, compiled")
-    large = nn.Sequential(nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 2048))
-    for title, model, x in [
-        *((n, MODELS[n](), data(n)[0]) for n in given.models),
-        ("wide mlp", large, torch.randn(32, 2048)),
-    ]:
-        size, added = held(model, x)
-        lines.append(f"{title}: {size / 2**20:.1f} MB of parameters, a watch at every=1 holds {added / 2**20:.2f} MB")
-    print("\n".join(lines))
-    if len(given.models) == len(MODELS) and len(given.arms) == len(ARMS):
-        (Path(__file__).parent / "results" / "watch.txt").write_text("\n".join(lines) + "\n")
+        size, added = held(MODELS[name](), data(name)[0])
+        lines.append(f"{name:<8}{reads} numbers read by the host in 48 steps between reports; {graphs} graph, compiled")
+        lines.append(f"{name:<8}{size / 2**20:.1f} MB of parameters; a watch at every=1 holds {added / 2**20:.2f} MB")
+        print(*lines[-2:], sep="\n", flush=True)
+    if given.arms == list(ARMS):
+        results.write_text("\n".join([head, "", *lines]) + "\n")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ RISEN = Limit(1.5, "times the loss of step 1, in the median of steps 11 to 20.")
         "RUN006",
         "BWD302",
         "FWD201",
+        "FWD203",
         "FWD204",
         "FWD206",
         "OPT815",

@@ -12,7 +12,7 @@ from gainstage.watch.reading import Reading, number
 CHANGED = Limit(5.0, "times within a report; schedules of decay and momentum move by less.")
 
 
-@watched("RUN005", "warning", explains=("RUN002", "RUN003", "RUN006", "RUN009", "FWD201", "FWD204", "BWD301", "BWD302"))
+@watched("RUN005", "warning", explains=(*LOSS, "RUN009", "RUN010", "FWD201", "FWD203", "FWD204", "BWD301", "BWD302"))
 def changed_setting(history: History) -> Iterator[Found]:
     """## What it does
     Follows weight decay and momentum of the optimizers, and looks for a jump of five times between two reports:

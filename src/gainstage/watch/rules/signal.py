@@ -72,7 +72,7 @@ DEAD = Limit(0.8, "of the units; healthy nets of the tests: at most 0.56.")
 RISE = Limit(0.4, "above the first reports.")
 
 
-@watched("FWD204", "error", explains=(*LOSS, "BWD303", "FWD201", "BWD301", "RUN009"))
+@watched("FWD204", "error", explains=(*LOSS, "BWD303", "FWD201", "FWD203", "BWD301", "RUN009"))
 def dead_units(history: History) -> Iterator[Found]:
     """## What it does
     Counts behind every rectifier the units that were 0 or less for every sample of the last five reports.
