@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gainstage as gs
+from gainstage.run import has_data
 
 BLOCK = {"watch, every=50": 50, "wandb.watch, 50": 50}  # steps, so that each block holds a report; else 10
 
@@ -188,7 +189,8 @@ def ratio(name: str, arm: str, plain: Callable[[int], float], rounds: int) -> tu
 def tensors() -> dict[int, int]:
     """The bytes behind every tensor that Python knows."""
     gc.collect()
-    found = [t.untyped_storage() for t in gc.get_objects() if isinstance(t, Tensor) and t.layout is torch.strided]
+    alive = [t for t in gc.get_objects() if isinstance(t, Tensor) and t.layout is torch.strided and has_data(t)]
+    found = [t.untyped_storage() for t in alive]
     return {storage.data_ptr(): storage.nbytes() for storage in found}
 
 
@@ -266,8 +268,8 @@ def main() -> None:
             lines.append(f"{name:<8}{arm:<22}{middle:.3f}  ({low:.3f} to {high:.3f})")
             print(lines[-1], flush=True)
             gc.collect()
-        reads, graphs = exact(name)
         size, added = held(MODELS[name](), data(name)[0])
+        reads, graphs = exact(name)
         lines.append(f"{name:<8}{reads} numbers read by the host in 48 steps between reports; {graphs} graph, compiled")
         lines.append(f"{name:<8}{size / 2**20:.1f} MB of parameters; a watch at every=1 holds {added / 2**20:.2f} MB")
         print(*lines[-2:], sep="\n", flush=True)

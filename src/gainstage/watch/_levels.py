@@ -11,8 +11,9 @@ from gainstage._memory import array_over
 from gainstage.run import real
 from gainstage.signal import SATURATED, measure, sums
 
-ENTRIES = 2**14  # of a site that are read
+ENTRIES = 2**13  # of a site that are read
 SAMPLES = 8  # of a batch, at least
+QUERIES = 16  # of an attention, the last, which see the most keys
 SEEN = 64  # entries of a unit that are looked at before it counts as never active
 Array = np.ndarray[Any, Any]
 Numbers = list[float] | Tensor  # on the CPU a number costs nothing; elsewhere it would wait for the device
@@ -90,14 +91,14 @@ def _plain(x: Tensor) -> "Tensor | Array":
 def peaks(x: Tensor, axis: int | None) -> Tensor:
     """The largest entry of every unit: a channel of an image, the last axis of anything else."""
     unit = 1 if x.dim() >= 4 else x.dim() - 1
-    some: Tensor = part(x.detach(), axis, max(4 * ENTRIES, SEEN * x.shape[unit]))
+    some: Tensor = part(x.detach(), axis, max(8 * ENTRIES, SEEN * x.shape[unit]))
     others = [a for a in range(x.dim()) if a != unit]
     return some.amax(others) if others else some
 
 
 def entropy(weights: Tensor) -> Numbers:
     """Mean entropy of attention weights over that of equal weights on the keys that are not masked."""
-    weights = weights[:4].float()
+    weights = (weights[:4, ..., -QUERIES:, :] if weights.dim() > 1 else weights).float()
     keys = (weights > 0).sum(-1)
     counted = keys > 1
     share = torch.special.entr(weights).sum(-1) / keys.clamp(min=2).log()

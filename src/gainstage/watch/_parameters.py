@@ -20,6 +20,7 @@ class Parameters:
         self.low = [p.dtype in (torch.bfloat16, torch.float16) for p in self.named.values()]
         self._before: list[Tensor] = []
         self._rows: dict[str, Tensor] = {}
+        self._seen: list[tuple[int, int] | None] = [None, None]  # gradients of the first and last, and their writes
         self._factors: Tensor | None = None  # entries of each parameter over those of its part
 
     @property
@@ -28,7 +29,12 @@ class Parameters:
         return bool(self._before)
 
     def arrived(self, scale: Tensor | None) -> None:
-        """After a backward pass, of a loss that was scaled."""
+        """After a backward pass, of a loss that was scaled; one of another model is none of ours."""
+        ends = [p.grad for p in (next(iter(self.named.values())), next(reversed(self.named.values())))]
+        seen = [(id(g), g._version) if g is not None else None for g in ends]
+        if seen == self._seen:
+            return
+        self._seen = seen
         squares = self._squares(self._gradients())
         self._rows["arrived"] = squares if scale is None else squares / scale.to(squares.device).double().square()
 

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from gainstage.run import tensors_among, tensors_in
 from gainstage.signal import Modules, op_name, ops, sample_axis, unchecked
-from gainstage.watch._levels import Numbers, entropy, host, levels, part, peaks, rms
+from gainstage.watch._levels import QUERIES, Numbers, entropy, host, levels, part, peaks, rms
 
 WINDOW = 5  # reports in which a dead unit was never active
 MASKED = -1e4  # logits below are a mask
@@ -129,11 +129,11 @@ class Sites(TorchFunctionMode):
             logits = part(args[0], 0)
             self._put("logit", name, host(logits.masked_fill(~(logits > MASKED), 0.0).abs().amax()[None]))
             return
-        query, key = args[0][:1], args[1][:1]
+        query, key = args[0][:1, ..., -QUERIES:, :], args[1][:1]
         mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
         logits = (
-            query.float()[..., -64:, :] @ key.float().repeat_interleave(query.shape[1] // key.shape[1], 1).mT
-            if query.dim() == 4
+            query.float() @ key.float().repeat_interleave(query.shape[1] // key.shape[1], 1).mT
+            if query.dim() == 4 and query.shape[1] != key.shape[1]
             else query.float() @ key.float().mT
         )
         logits = logits * (kwargs.get("scale") or query.shape[-1] ** -0.5)

@@ -35,7 +35,7 @@ class Parameter(msgspec.Struct, array_like=True):
 
 
 class Place(msgspec.Struct, array_like=True):
-    """One site at a step, on about 16,384 entries of at least 8 samples; means over ranks.
+    """One site at a step, on about 8,192 entries of at least 8 samples; means over ranks.
 
     Attributes:
         rms: root mean square of the signal.
