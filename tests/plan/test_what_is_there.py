@@ -61,3 +61,22 @@ def test_a_head_at_every_step_is_calibrated_over_all_of_them() -> None:
     model, x = Steps(), torch.randn(64, 30, 2)
     plan = gs.initialize(model, x, calibrate=True)
     assert float(model(x).detach().square().mean()) == pytest.approx(plan["head.weight"].level, rel=0.05)
+
+
+@pytest.mark.parametrize("factor", [0.1, 1.0, 64**0.5])
+def test_the_factor_behind_a_look_up_counts(factor: float) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens, self.mlp, self.head = nn.Embedding(500, 64), nn.Linear(64, 64), nn.Linear(64, 500)
+            self.register_buffer("places", torch.randn(12, 64))
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            h = nn.functional.dropout(factor * self.tokens(ids), 0.0) + self.places
+            return self.head(torch.relu(self.mlp(h)))
+
+    model, ids = Scaled(), torch.arange(96).view(8, 12)
+    plan = gs.initialize(model, ids)
+    level = float((factor * model.tokens(ids)).detach().square().mean())
+    assert level == pytest.approx(1.0, rel=0.1)
+    assert ("times the" in plan["tokens.weight"].reason) == (factor != 1.0)

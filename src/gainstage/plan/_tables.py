@@ -31,14 +31,28 @@ def table(context: Context, site: int) -> tuple[Assignment, float]:
     elif kinds == {"norm"}:
         std, reason = 0.02, "scale-free: a normalization follows; small entries learn faster under Adam"
     else:
-        std = sqrt(1 / len(together))
+        factor = _factor_behind(context, site)
+        std = sqrt(1 / len(together)) / factor
         sum_of = f", and {len(together)} tables add up to it" if len(together) > 1 else ""
-        reason = f"a look-up sums nothing: its entries have the level of the signal, 1{sum_of}"
+        grown = f", times the {factor:.3g} behind it," if abs(factor - 1) > 1e-3 else ""
+        reason = f"a look-up sums nothing: its entries{grown} have the level of the signal, 1{sum_of}"
     std = float(f"{std:.3g}")
     law, row = init.normal(0.0, std), ops.argument(graph.sites[site], "padding_idx")
     if isinstance(row, int) and row >= 0:
         law, reason = init.padded(law, row), f"{reason}; no gradient reaches the row of padding, which stays 0"
     return Assignment(role, law, reason, graph.weights[site].fans), std**2
+
+
+def _factor_behind(context: Context, site: int) -> float:
+    """The fixed factor that a look-up is multiplied by before it meets another signal, as in Vaswani et al., 2017."""
+    graph, factor = context.graph, 1.0
+    while site not in graph.outputs and len(graph.consumers[site]) == 1:
+        reader = graph.consumers[site][0]
+        if not graph.transparent(reader):
+            break
+        factor *= abs(graph.sums.factor(reader, site) or 1.0)
+        site = reader
+    return factor if 1e-6 < factor < 1e6 else 1.0
 
 
 def _is_tied(context: Context, site: int) -> bool:
