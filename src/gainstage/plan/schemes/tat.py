@@ -33,8 +33,8 @@ def tat(context: Context) -> Rule:
     graph = context.graph
     depth, most = [0] * len(graph.sites), 0
     for site in graph.sites:
-        slope = ops.of(site).name == "prelu" and site.kind == "op"
-        depth[site.index] = max((depth[ref.site] for ref in site.inputs), default=0) + slope
+        bends = ops.of(site).name == "prelu" and site.kind == "op"
+        depth[site.index] = max((depth[ref.site] for ref in site.inputs), default=0) + bends
         most = max(most, depth[site.index])
     if not most or context.branches:
         what = "residual branches" if most else "no activation whose slope is a parameter"
