@@ -2,10 +2,13 @@
 
     python benchmarks/transfer.py                     every family and rule: benchmarks/results/transfer.md
     python benchmarks/transfer.py --families mlp      some of them
+    python benchmarks/transfer.py --depths            the same along the depth, 1 to 8 blocks
+    python benchmarks/transfer.py --cost              a transformer of 4 layers at four widths, 3 seeds
     python benchmarks/transfer.py --peer              the MLP beside mup (pip install --no-deps mup)
     python benchmarks/transfer.py --figure            loss against rate at four widths: benchmarks/results/transfer.svg
 
-A run of one family and rule trains 4 widths × 3 seeds × 5 steps. Time is CPU time of this process, one thread.
+A run of one family and rule trains 4 sizes × 3 seeds × 5 steps, and more seeds where these cannot tell, up to --most.
+Time is CPU time of this process, one thread.
 """
 
 import argparse
@@ -32,23 +35,28 @@ WIDTHS = (64, 128, 256, 512)
 RESULTS = HERE / "results"
 
 
-def checked(family: str, rule: str, optimizer: str, seeds: int) -> tuple[Coordinates, float]:
+def checked(family: str, rule: str, given: Any) -> tuple[Coordinates, float]:
     began = time.process_time()
-    move = transfer(FAMILIES[family], WIDTHS[0], WIDTHS[-1], rule=rule, optimizer=optimizer)
-    return move.check(seeds=seeds), time.process_time() - began
+    ends: Any = (WIDTHS[0], WIDTHS[-1])
+    if given.depths:
+        ends = {"width": WIDTHS[0], "depth": 1}, {"width": WIDTHS[0], "depth": 8}
+    elif given.cost:
+        ends = {"width": WIDTHS[0], "depth": 4}, {"width": WIDTHS[-1], "depth": 4}
+    move = transfer(FAMILIES[family], *ends, rule=rule, optimizer=given.optimizer)
+    return move.check(seeds=given.seeds, most=given.most), time.process_time() - began
 
 
-def rows(families: list[str], rules: list[str], optimizer: str, seeds: int) -> Iterator[str]:
-    yield "| network | rule | verdict | steepest slope of what is learned | broken | CPU s |"
-    yield "|---|---|---|---|---|---|"
-    for family in families:
-        for rule in rules:
-            found, seconds = checked(family, rule, optimizer, seeds)
+def rows(given: Any) -> Iterator[str]:
+    yield "| network | rule | seeds | verdict | steepest slope of what is learned | broken | CPU s |"
+    yield "|---|---|---|---|---|---|---|"
+    for family in given.families.split(","):
+        for rule in given.rules.split(","):
+            found, seconds = checked(family, rule, given)
             own = [row for row in found.rows if row.quantity == "own"]
-            worst = max(own, key=lambda row: abs(row.slope.slope))
+            worst = max(own, key=lambda row: abs(row.slope.slope - row.expected))
             broken = f"{len([r for r in found.causes if r.broken])} of {len(found.rows)}" if not found.ok else "none"
             steepest = f"{worst.slope} ({worst.name})"
-            yield f"| {family} | {rule} | {found.verdict} | {steepest} | {broken} | {seconds:.0f} |"
+            yield f"| {family} | {rule} | {found.seeds} | {found.verdict} | {steepest} | {broken} | {seconds:.0f} |"
 
 
 # --- the package mup --------------------------------------------------------------------------------------------------
@@ -130,6 +138,9 @@ def main() -> None:
     parser.add_argument("--optimizer", default="adam")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--most", type=int, default=24)
+    parser.add_argument("--depths", action="store_true")
+    parser.add_argument("--cost", action="store_true")
     parser.add_argument("--peer", action="store_true")
     parser.add_argument("--figure", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
@@ -141,7 +152,8 @@ def main() -> None:
     elif given.figure:
         made = figure(given.seeds, given.steps)
     else:
-        made = rows(given.families.split(","), given.rules.split(","), given.optimizer, given.seeds)
+        given.families = "transformer" if given.cost else given.families
+        made = rows(given)
     told = []
     for line in made:
         print(line, flush=True)

@@ -37,7 +37,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_standard_fails_with_exit_code_1(net: str) -> None:
-    found = run(f"{net}:model", "--widths", "32,64,128,256", "--rule", "standard", "--seeds", "2")
+    found = run(f"{net}:model", "--widths", "32,64,128,256", "--rule", "standard", "--seeds", "2", "--most", "2")
     assert found.exit_code == 1
     assert found.output.startswith("fail: standard with adam, width 32, 64, 128, 256 (2 seeds, 5 steps")
     assert "2.weight: what it learns grows like width^" in found.output
@@ -54,7 +54,7 @@ def test_what_the_target_gets_is_written_as_data(net: str) -> None:
 
 
 def test_json_and_html(net: str) -> None:
-    common = (f"{net}:model", "--widths", "16,32", "--seeds", "1", "--rule", "standard", "--exit-zero")
+    common = (f"{net}:model", "--widths", "16,32", "--seeds", "1", "--most", "1", "--rule", "standard", "--exit-zero")
     found = run(*common, "--output-format", "json")
     told = json.loads(found.stdout)
     assert {row["quantity"] for row in told["check"]["rows"]} == {"own", "passed", "change"}

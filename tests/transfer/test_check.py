@@ -13,17 +13,20 @@ from torch.optim import Optimizer
 from gainstage.errors import GainstageError
 from gainstage.transfer import Coordinates, Scaled, transfer
 from gainstage.transfer._check import ready
+from gainstage.transfer._judge import judge
 from gainstage.transfer._rates import Curve, Interval, Rates
 from gainstage.transfer._slopes import more_seeds, slope, t_quantile
 
+WIDTHS = (64, 128, 256)
 
-def check(family: str, base: int, top: int, seeds: int, rule: str = "mup", **given: object) -> Coordinates:
-    return transfer(FAMILIES[family], base, top, rule=rule, **given).check(seeds=seeds)
+
+def check(family: str, seeds: int, rule: str = "mup") -> Coordinates:
+    return transfer(FAMILIES[family], WIDTHS[0], WIDTHS[-1], rule=rule).check(widths=WIDTHS, seeds=seeds, most=seeds)
 
 
 @pytest.mark.parametrize("family", ["mlp", "transformer"])
 def test_standard_fails_and_mup_does_not(family: str) -> None:
-    right, wrong = check(family, 64, 512, 2), check(family, 64, 512, 2, "standard")
+    right, wrong = check(family, 2), check(family, 2, "standard")
     assert right.verdict != "fail"
     assert all(abs(row.slope.slope) < 0.15 for row in right.rows if row.quantity == "own")
     assert wrong.verdict == "fail"
@@ -74,14 +77,43 @@ def forgetting(lr: Mapping[str, float], values: Mapping[str, float]):
 def test_what_is_forgotten_is_named(
     family: str, optimizer: str, lr: dict[str, float], values: dict[str, float], name: str, broken: str
 ) -> None:
-    move = transfer(FAMILIES[family], 64, 512, optimizer=optimizer)
-    found = move.check(seeds=2, prepare=forgetting(lr, values))
+    move = transfer(FAMILIES[family], 64, 256, optimizer=optimizer)
+    found = move.check(widths=WIDTHS, seeds=2, most=2, prepare=forgetting(lr, values))
     assert found.verdict == "fail"
     assert [row for row in found.causes if row.name == name and row.broken.startswith(broken)]
 
 
+def test_seeds_are_added_until_it_can_tell() -> None:
+    move = transfer(FAMILIES["mlp"], 32, 256)
+    few, more = (move.check(seeds=2, most=n, steps=1) for n in (2, 24))
+    assert (few.verdict, few.seeds) == ("cannot tell", 2)
+    assert more.verdict == "pass"
+    assert 2 < more.seeds <= 24
+
+
+def test_adding_seeds_holds_what_a_verdict_promises() -> None:
+    """Of an exponent right on the margin, looked at as often as it takes, 6 in 100 pass; of one twice as far, none."""
+    generator, x, log = torch.Generator().manual_seed(0), [1.0, 2.0, 4.0, 8.0], torch.tensor([1.0, 2, 4, 8]).log()
+
+    def verdict(exponent: float) -> str:
+        rows: list[list[float]] = []
+        wanted = 3
+        while len(rows) < wanted:
+            noise = 0.1 * torch.randn(wanted - len(rows), 4, generator=generator)
+            rows += (exponent * log + noise).exp().tolist()
+            row = judge("width", ("own", "w", "linear"), ("w",), "hidden", x, rows, 0.0, 0.1)
+            if row.verdict == "cannot tell":
+                wanted = min(24, wanted + row.more)
+        return row.verdict
+
+    passes = {exponent: sum(verdict(exponent) == "pass" for _ in range(300)) for exponent in (0.0, 0.1, 0.2)}
+    assert passes[0.0] >= 0.98 * 300
+    assert passes[0.1] <= 0.1 * 300
+    assert passes[0.2] == 0
+
+
 def test_a_verdict_says_how_many_and_how_to_go_on() -> None:
-    found = check("mlp", 32, 64, 1)
+    found = transfer(FAMILIES["mlp"], 32, 64).check(seeds=1, most=1)
     assert found.verdict == "cannot tell"
     assert found.more > 0
     assert f"about {found.more} more seeds would tell" in found.summary()
@@ -94,8 +126,8 @@ def test_a_verdict_says_how_many_and_how_to_go_on() -> None:
 
 
 def test_quantiles_are_those_of_the_tables() -> None:
-    found = [t_quantile(n) for n in (1, 2, 3, 5, 8, 30)]
-    assert found == pytest.approx([12.7062, 4.3027, 3.1824, 2.5706, 2.3060, 2.0423], abs=1e-4)
+    found = [t_quantile(n) for n in (1, 2, 3, 5, 8, 30, 120, 1000)]
+    assert found == pytest.approx([12.7062, 4.3027, 3.1824, 2.5706, 2.3060, 2.0423, 1.97993, 1.96234], abs=1e-4)
 
 
 def test_intervals_hold_the_slope() -> None:
@@ -146,3 +178,12 @@ def test_a_study_trains_and_says_what_it_found() -> None:
     assert [c.label for c in study.of("mup")] == ["16", "32"]
     assert study.of("mup")[0].losses == study.of("standard")[0].losses
     assert "the best rate moves by" in study.table()
+
+
+def test_a_study_trains_with_muon_as_well() -> None:
+    """Hidden matrices by Muon, the rest by AdamW; a rate that is far too large is told as infinite or worse."""
+    move = transfer(FAMILIES["mlp"], 16, 32, optimizer="muon")
+    study = move.study(widths=[16, 32], rates=[1e-5, 3e-3, 1e-2], seeds=1, steps=20, compare=())
+    assert study.optimizer == "muon"
+    for curve in study.of("mup"):
+        assert curve.means[0] > curve.means[1]

@@ -13,7 +13,9 @@ from torch.overrides import TorchFunctionMode
 
 from gainstage.errors import GainstageError
 from gainstage.run import Subject
+from gainstage.train import fit
 from gainstage.transfer import Transfer, transfer
+from gainstage.watch import Watch
 
 # Of an MLP from width 64 to 256: start, rate and epsilon, by the first and last letter of "input, hidden, output".
 TABLE = {
@@ -202,8 +204,13 @@ def test_muon_takes_hidden_matrices_and_adamw_the_rest() -> None:
     assert "blocks.0.up.weight" in muon
     assert {"embed.weight", "head.weight", "position", "blocks.0.up.bias"} <= adam
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    next_token(model(IDS), IDS).backward()
-    optimizer.step()
+    rates = [group["lr"] for group in optimizer.param_groups]
+    watch = Watch(model, optimizer, every=1)
+    run_ = fit(model, [(IDS, IDS)] * 2, loss=next_token, optimizer=optimizer, schedule=lambda step: 0.5)
+    watch.close()
+    assert run_.steps == 2
+    assert [group["lr"] for group in optimizer.param_groups] == rates  # the schedule is over
+    assert watch.report.ok
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert {"blocks.0.up.weight", "embed.weight"} <= moved
 

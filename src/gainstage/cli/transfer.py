@@ -34,6 +34,9 @@ _FILE = click.Path(path_type=Path)
     help="How starts and rates follow the size.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Starts of each size.")
+@click.option(
+    "--most", type=click.IntRange(1), default=24, show_default=True, metavar="N", help="Starts where fewer cannot tell."
+)
 @click.option("--steps", type=click.IntRange(1), default=5, show_default=True, metavar="N", help="Of the check.")
 @click.option(
     "--rates", metavar="X,X,...", help="Also train at these rates of the base, and find the best of each size."
@@ -55,6 +58,7 @@ def transfer(
     optimizer: str,
     rule: str,
     seeds: int,
+    most: int,
     steps: int,
     rates: str | None,
     train_steps: int,
@@ -73,7 +77,8 @@ def transfer(
     def model(width, depth=4):  # returns a model with its example
     gainstage transfer net.py:model --widths 64,128,256,512 --depths 4,8
 
-    Every size is trained a few steps with every seed. What each parameter
+    Every size is trained a few steps with every seed, and with more seeds, up
+    to --most, where these cannot tell. What each parameter
     learns must not grow or shrink with the size: pass, fail with the parameter
     and the rule that is broken, or cannot tell.
 
@@ -99,11 +104,13 @@ def transfer(
             note(f"wrote {output}")
         check = study = None
         if not planned:
-            check = move.check(widths=sizes, depths=lengths or None, seeds=seeds, steps=steps)
+            check = move.check(
+                widths=sizes, depths=lengths or None, seeds=seeds, most=max(seeds, most), steps=steps, progress=True
+            )
             if rates:
                 chosen = sorted(_numbers(rates, "--rates", float))
                 study = move.study(
-                    widths=sizes, depths=lengths or None, rates=chosen, seeds=seeds, steps=train_steps
+                    widths=sizes, depths=lengths or None, rates=chosen, seeds=seeds, steps=train_steps, progress=True
                 )  # fmt: skip
     _show(move, check, study, style, output_file, target)
     failed = check is not None and not check.ok

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gainstage._progress import bar
 from gainstage.train._errors import TrainError
 from gainstage.train._evaluate import mode
-from gainstage.train._progress import bar
 from gainstage.train._schedule import Schedule
 
 Loss = Callable[[Any, Any], Tensor]

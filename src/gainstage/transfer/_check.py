@@ -9,11 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gainstage._progress import bar
 from gainstage.errors import GainstageError
 from gainstage.init import Law
 from gainstage.run import Subject, call, gradients, map_tensors, seeded
 from gainstage.transfer._changes import Changes, Found, one_position, rms
-from gainstage.transfer._judge import Coordinates, Row, judge
+from gainstage.transfer._judge import UNSURE, Coordinates, Row, judge, verdict_of
 from gainstage.transfer._multipliers import passing, units
 from gainstage.transfer._resolve import Resolved, Scaled, resolve
 from gainstage.transfer._rules import rule_of
@@ -23,7 +24,7 @@ from gainstage.transfer._sizes import Sizes, Steps, few, said
 Prepare = Callable[[nn.Module, Scaled, float, int], Optimizer]
 _EPS = 1e-20
 _FIRST = {"adam": 1e-4, "sgd": 1e-3, "muon": 1e-3}  # rates of the step by which a rate is chosen
-_STEP = 0.002  # by which a step moves the sites of the base, as a share of what they are: one regime at every size
+_STEP = 0.0005  # by which a step moves the sites of the base, as a share of what they are: gradients stay
 
 
 def ready(model: nn.Module, scaled: Scaled, lr: float, seed: int) -> Optimizer:
@@ -51,9 +52,17 @@ class Question:
 
 
 def coordinates(
-    asked: Question, along: Mapping[str, Steps], *, seeds: int, steps: int, lr: float | None, margin: float
+    asked: Question,
+    along: Mapping[str, Steps],
+    *,
+    seeds: int,
+    most: int,
+    steps: int,
+    lr: float | None,
+    margin: float,
+    progress: bool,
 ) -> Coordinates:
-    """Train every size a few steps with every seed, and judge the slopes."""
+    """Train every size a few steps with every seed, and judge the slopes; where they cannot tell, with more seeds."""
     if seeds < 1 or steps < 1:
         raise GainstageError(f"a check needs at least one seed and one step; got seeds={seeds}, steps={steps}")
     rate = _rate(asked) if lr is None else lr
@@ -64,38 +73,38 @@ def coordinates(
         resolved = [
             resolve(asked.sizes, asked.base, size, asked.optimizer, asked.rule, asked.scheme) for size in walk.sizes
         ]
-        runs = [
-            [_measured(asked, size, own, rate, seed, steps) for own, size in zip(resolved, walk.sizes, strict=True)]
-            for seed in range(seeds)
-        ]
-        rows += _rows(asked, axis, walk, resolved, runs, margin, _noise(asked, resolved[0], resolved[-1]))
+        noise, runs, wanted = _noise(asked, resolved[0], resolved[-1]), list[list[Found]](), seeds
+        while len(runs) < wanted:
+            with bar(f"{axis}, {wanted} seeds" if progress else None, wanted - len(runs)) as advance:
+                for seed in range(len(runs), wanted):
+                    sized = zip(resolved, walk.sizes, strict=True)
+                    runs.append([_measured(asked, size, own, rate, seed, steps) for own, size in sized])
+                    advance()
+            found = _rows(asked, axis, walk, resolved, runs, margin, noise)
+            if verdict_of(found) == UNSURE:
+                wanted = min(most, wanted + max(row.more for row in found))
+        rows += found
     if not rows:
         raise GainstageError(
             f"there is nothing to take a slope over: the sizes on the way from the base {said(asked.base)} are all the "
             "same. Give sizes= with at least two"
         )
     labels = {axis: walk.labels for axis, walk in along.items() if len(set(walk.ratios)) > 1}
-    return Coordinates(asked.rule, asked.optimizer, tuple(rows), labels, seeds, steps, rate, margin)
+    used = max(row.slope.seeds for row in rows)
+    return Coordinates(asked.rule, asked.optimizer, tuple(rows), labels, used, steps, rate, margin)
 
 
 # --- one run ---------------------------------------------------------------------------------------------------------
 
 
-def _measured(asked: Question, size: Any, own: Resolved, lr: float, seed: int, steps: int) -> list[Found]:
+def _measured(asked: Question, size: Any, own: Resolved, lr: float, seed: int, steps: int) -> Found:
+    """How far a few steps move one start; once is enough, as gradients stay and every step adds the same."""
     subject = asked.subject(size, seed=seed)
-    return _train(subject, lambda model: asked.prepare(model, own.scaled, lr, seed), steps, seed)
-
-
-def _train(subject: Subject, prepare: Callable[[nn.Module], Optimizer], steps: int, seed: int) -> list[Found]:
-    looks = {1, (steps + 1) // 2, steps}
-    optimizer = prepare(subject.model)
+    optimizer = asked.prepare(subject.model, own.scaled, lr, seed)
     changes = Changes(subject.model, subject.example, seed=seed)
-    found = []
-    for t in range(1, steps + 1):
+    for _ in range(steps):
         step(subject, optimizer, seed)
-        if t in looks:
-            found.append(changes.now())
-    return found
+    return changes.now()
 
 
 def step(subject: Subject, optimizer: Optimizer, seed: int) -> None:
@@ -107,7 +116,7 @@ def step(subject: Subject, optimizer: Optimizer, seed: int) -> None:
 
 
 def _rate(asked: Question) -> float:
-    """The rate at which one step moves the sites of the base by a five-hundredth."""
+    """The rate at which one step moves the sites of the base by a two-thousandth."""
     own = resolve(asked.sizes, asked.base, asked.base, asked.optimizer, asked.rule, asked.scheme)
     subject, first = asked.subject(asked.base), _FIRST[asked.optimizer]
     optimizer = asked.prepare(subject.model, own.scaled, first, 0)
@@ -155,14 +164,14 @@ def _rows(
     axis: str,
     walk: Steps,
     resolved: Sequence[Resolved],
-    runs: Sequence[Sequence[Sequence[Found]]],
+    runs: Sequence[Sequence[Found]],
     margin: float,
     noise: set[str],
 ) -> list[Row]:
     """A row for each quantity of each group of parameters that do the same."""
     groups = [_groups(own, depth=axis == "depth") for own in resolved]
     tables = [
-        [_table(own, group, looks, noise) for own, group, looks in zip(resolved, groups, run, strict=True)]
+        [_table(own, group, found, noise) for own, group, found in zip(resolved, groups, run, strict=True)]
         for run in runs
     ]
     common = [key for key in tables[0][-1] if all(key in table for run in tables for table in run)]
@@ -178,22 +187,21 @@ def _rows(
     return rows
 
 
-def _table(own: Resolved, groups: Mapping[str, str], looks: Sequence[Found], noise: set[str]) -> dict[Key, float]:
-    """The geometric mean of every quantity over the looks and the members of a group, in the units of the base."""
+def _table(own: Resolved, groups: Mapping[str, str], found: Found, noise: set[str]) -> dict[Key, float]:
+    """The geometric mean of every quantity over the members of a group, in the units of the base."""
     writes, passes = units(own.scaled.multipliers), passing(own.scaled.multipliers)
     held = {m.reads: m.factor for m in own.scaled.multipliers if m.what == "tied readout" and not m.folded}
     sums: dict[Key, list[float]] = {}
-    for found in looks:
-        for (quantity, name, kind), value in found.items():
-            if name in noise:
-                continue
-            unit = passes.get(name, 1.0) if quantity == "passed" else writes.get(name, 1.0)
-            if kind not in ("linear", "matmul") and quantity == "passed":
-                unit = writes.get(name, 1.0)
-            if kind in ("linear", "matmul") and quantity in ("own", "change"):
-                unit /= held.get(name, 1.0)
-            if value > 0:
-                sums.setdefault((quantity, groups.get(name, quantity), kind), []).append(log(value / unit))
+    for (quantity, name, kind), value in found.items():
+        if name in noise:
+            continue
+        unit = passes.get(name, 1.0) if quantity == "passed" else writes.get(name, 1.0)
+        if kind not in ("linear", "matmul") and quantity == "passed":
+            unit = writes.get(name, 1.0)
+        if kind in ("linear", "matmul") and quantity in ("own", "change"):
+            unit /= held.get(name, 1.0)
+        if value > 0:
+            sums.setdefault((quantity, groups.get(name, quantity), kind), []).append(log(value / unit))
     return {key: exp(sum(logs) / len(logs)) for key, logs in sums.items()}
 
 

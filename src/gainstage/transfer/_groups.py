@@ -1,6 +1,6 @@
 """Rates as data: what every parameter gets from an optimizer, and groups of them for `torch.optim`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ def param_groups(
     Raises:
         GainstageError: the model has a parameter that needs a gradient and has no scaling, or lacks one.
     """
-    own = dict(named_parameters(model))
+    own = _named(model, scalings)
     unknown = [name for name, p in own.items() if p.requires_grad and name not in scalings]
     if unknown or (missing := [name for name in scalings if name not in own]):
         name, there = (unknown[0], "the model has") if unknown else (missing[0], "the model lacks")
@@ -74,6 +74,16 @@ def param_groups(
         group["params"].append(own[name])
         group["names"].append(name)
     return list(groups.values())
+
+
+def _named(model: nn.Module, names: Container[str]) -> dict[str, nn.Parameter]:
+    """The parameters by name; where a wrapper holds the model and nothing else to train, as the model names them."""
+    whole = dict(named_parameters(model))
+    for module in model.modules():
+        own = dict(named_parameters(module))
+        if len(own) == len(whole) and all(name in names for name in own):
+            return own
+    return whole
 
 
 class Both(Optimizer):

@@ -1,7 +1,7 @@
 """The verdict of a coordinate check: pass, fail or cannot tell, for every row and for the whole."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp, log
 from textwrap import fill
@@ -113,6 +113,12 @@ def judge(
     )  # fmt: skip
 
 
+def verdict_of(rows: Iterable[Row]) -> str:
+    """`fail` where a row fails, `pass` where all pass, else `cannot tell`."""
+    found = {row.verdict for row in rows}
+    return FAIL if FAIL in found else UNSURE if UNSURE in found else PASS
+
+
 @dataclass(frozen=True)
 class Coordinates:
     """What a coordinate check found.
@@ -121,7 +127,7 @@ class Coordinates:
         rule, optimizer: that were checked.
         rows: every quantity, in execution order.
         sizes: the sizes along each axis, in words.
-        seeds, steps: how many.
+        seeds, steps: how many; seeds beyond those asked for were added where fewer could not tell.
         lr: the base's rate.
         margin: how far a slope may be from its rule.
     """
@@ -138,8 +144,7 @@ class Coordinates:
     @property
     def verdict(self) -> str:
         """`fail` where a row fails, `pass` where all pass, else `cannot tell`."""
-        found = {row.verdict for row in self.rows}
-        return FAIL if FAIL in found else UNSURE if UNSURE in found else PASS
+        return verdict_of(self.rows)
 
     @property
     def ok(self) -> bool:

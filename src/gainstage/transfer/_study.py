@@ -1,6 +1,6 @@
 """Does it transfer? Train every size at many rates and seeds, and compare where each is best."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import inf, isfinite
@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gainstage._progress import bar
 from gainstage.errors import GainstageError
-from gainstage.run import Loss, own_loss, tensors_in
-from gainstage.train import Fit, fit_many
+from gainstage.run import Loss, map_tensors, own_loss, seeded, tensors_in
+from gainstage.train import Fit, fit, fit_many, minibatches
 from gainstage.transfer._check import Question
 from gainstage.transfer._rates import Curve, Rates
 from gainstage.transfer._resolve import Scaled, resolve
@@ -45,18 +46,18 @@ class Training:
     options: Mapping[str, Any]
 
 
-def rates_of(asked: Question, along: Mapping[str, Steps], training: Training) -> Rates:
+def rates_of(asked: Question, along: Mapping[str, Steps], training: Training, *, progress: bool) -> Rates:
     """Train everything, a size and an arm as one program where that can be."""
-    if asked.optimizer not in _KINDS:
-        raise GainstageError(f"a study trains with adam or sgd; got {asked.optimizer!r}. check() knows all three")
     curves = []
-    for axis, walk in along.items():
-        if len(set(walk.ratios)) < 2:
-            continue
-        for arm in training.arms:
-            for size, ratio, label in zip(walk.sizes, walk.ratios, walk.labels, strict=True):
-                losses = _losses(asked, size, ratio, arm, training)
-                curves.append(Curve(axis, arm, label, ratio, training.rates, losses))
+    walks = {axis: walk for axis, walk in along.items() if len(set(walk.ratios)) > 1}
+    total = sum(len(walk.sizes) for walk in walks.values()) * len(training.arms)
+    with bar("rates" if progress else None, total) as advance:
+        for axis, walk in walks.items():
+            for arm in training.arms:
+                for size, ratio, label in zip(walk.sizes, walk.ratios, walk.labels, strict=True):
+                    losses = _losses(asked, size, ratio, arm, training)
+                    curves.append(Curve(axis, arm, label, ratio, training.rates, losses))
+                    advance()
     return Rates(asked.optimizer, tuple(curves), training.seeds, training.steps)
 
 
@@ -85,22 +86,47 @@ def _losses(asked: Question, size: Any, ratio: float, arm: str, training: Traini
         first = asked.sizes.build(size, seed=seed).model
         scaled.apply(first, seed=seed)
         models += [first, *(deepcopy(first) for _ in training.rates[1:])]
-    keys = ("lr",) if asked.optimizer == "sgd" else ("lr", "eps", "weight_decay")
-    fits = fit_many(
+    if asked.optimizer == "muon":
+        fits = _one_by_one(models, scaled, training)
+    else:
+        fits = _as_one(models, scaled, asked.optimizer, training)
+    ends = [_end(fit, training.steps) for fit in fits]
+    count = len(training.rates)
+    return tuple(tuple(ends[i : i + count]) for i in range(0, len(ends), count))
+
+
+def _as_one(models: list[nn.Module], scaled: Scaled, optimizer: str, training: Training) -> Sequence[Fit]:
+    keys = ("lr",) if optimizer == "sgd" else ("lr", "eps", "weight_decay")
+    return fit_many(
         models,
         *training.data,
         loss=training.loss,
         lr=list(training.rates) * training.seeds,
         steps=training.steps,
         batch_size=training.batch_size,
-        optimizer=_KINDS[asked.optimizer],
+        optimizer=_KINDS[optimizer],
         options={"weight_decay": 0.0, **training.options},
         scales={name: {key: getattr(s, key) for key in keys} for name, s in scaled.scalings.items()},
         seeds=[seed for seed in range(training.seeds) for _ in training.rates],
     )
-    ends = [_end(fit, training.steps) for fit in fits]
-    count = len(training.rates)
-    return tuple(tuple(ends[i : i + count]) for i in range(0, len(ends), count))
+
+
+def _one_by_one(models: list[nn.Module], scaled: Scaled, training: Training) -> Sequence[Fit]:
+    """With an optimizer of two parts, on the batches that the seeds give among others as well."""
+    fits = []
+    for i, model in enumerate(models):
+        seed, rate = divmod(i, len(training.rates))
+        optimizer = scaled.make_optimizer(model, lr=training.rates[rate], **training.options)
+        with seeded(seed):
+            fits.append(fit(model, _batches(training, seed), loss=training.loss, optimizer=optimizer))
+    return fits
+
+
+def _batches(training: Training, seed: int) -> Iterator[tuple[Any, Tensor]]:
+    x, y = training.data
+    rows = torch.arange(len(y))
+    for chosen, _ in minibatches(rows, rows, batch_size=training.batch_size, steps=training.steps, seed=seed):
+        yield map_tensors(x, lambda t, chosen=chosen: t[chosen]), y[chosen]  # type: ignore[misc]
 
 
 def _end(fit: Fit, steps: int) -> float:

@@ -51,9 +51,11 @@ class Transfer(Scaled):
         widths: Sequence[Any] | None = None,
         depths: Sequence[Any] | None = None,
         seeds: int = 3,
+        most: int = 24,
         steps: int = 5,
         lr: float | None = None,
         margin: float = 0.1,
+        progress: bool = False,
         prepare: Prepare = ready,
     ) -> Coordinates:
         r"""Train a few steps at four widths and depths, and say whether every part moves as far at each.
@@ -66,9 +68,13 @@ class Transfer(Scaled):
         Args:
             widths, depths: sizes as the factory takes them, the base first; by default four on the way to the target.
             seeds: at least 1; a start and an order of chance each.
-            steps: of training on the example, looked at after the first, the middle and the last.
-            lr: of the base; by default one at which a step moves the base's sites by a five-hundredth.
+            most: seeds, up to which there are more where fewer cannot tell. The number that the spread asks for is
+                added, as a rule once or twice; an exponent that lies right on the margin then passes, or fails, in 6 of
+                100 checks rather than in 2.5.
+            steps: of training on the example.
+            lr: of the base; by default one at which a step moves the base's sites by a two-thousandth.
             margin: around the exponent of the rule.
+            progress: shows on a terminal how many trainings are done, and the time that is left.
             prepare: `prepare(model, scaled, lr, seed)` starts a model of a size and returns its optimizer, to check
                 another way of scaling than this one.
 
@@ -82,7 +88,7 @@ class Transfer(Scaled):
         wide, deep = between(made.sizes, made.base, made.target, 4)
         along = {"width": given(widths) if widths else wide, "depth": given(depths) if depths else deep}
         asked = Question(made.sizes, made.base, self.optimizer, self.rule, made.scheme, prepare)
-        return coordinates(asked, along, seeds=seeds, steps=steps, lr=lr, margin=margin)
+        return coordinates(asked, along, seeds=seeds, most=most, steps=steps, lr=lr, margin=margin, progress=progress)
 
     def study(
         self,
@@ -96,6 +102,7 @@ class Transfer(Scaled):
         data: tuple[Any, Any] | None = None,
         loss: Loss | None = None,
         compare: Sequence[str] = ("standard", "embedding"),
+        progress: bool = False,
         **options: Any,
     ) -> Rates:
         """Train at four widths and depths, at every rate and seed, and say whether the best rate stays.
@@ -113,10 +120,11 @@ class Transfer(Scaled):
             data: `(x, y)` to train on; by default the example.
             loss: `loss(output, y)`; by default the Subject's, or the model's own.
             compare: other rules, `"standard"`, and `"embedding"`: all rates over the width but those of embeddings.
+            progress: shows on a terminal how many sizes are done, and the time that is left.
             **options: of the optimizer, `weight_decay=0.1`.
 
         Raises:
-            GainstageError: there is no loss to train with, or the optimizer is Muon.
+            GainstageError: there is no loss to train with.
 
         References:
             Yang et al. 2022; Everett et al. 2024 (excess loss); the arm `"embedding"` is that of arXiv 2605.21486.
@@ -138,7 +146,7 @@ class Transfer(Scaled):
             tuple(dict.fromkeys((self.rule, *compare))),
             options,
         )
-        return rates_of(asked, along, training)
+        return rates_of(asked, along, training, progress=progress)
 
     def table(self, width: int | None = 80) -> str:
         """One row a parameter: what grows, and its factors of start, rate and epsilon."""
