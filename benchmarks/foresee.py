@@ -219,15 +219,37 @@ def big() -> dict[str, float]:
     return found
 
 
+def checked() -> None:
+    """Every model of the zoo on the meta device: which rules judge it, and what they say."""
+    judged, alarms, refused = 0, [], []
+    for name, make in zoo():
+        torch.manual_seed(0)
+        model, example, target, loss = make()
+        try:
+            report = gs.check(
+                model.to("meta"), example, target=target, loss=loss, select=("FWD201", "FWD202", "FWD203")
+            )
+        except gs.GainstageError:
+            refused.append(name)
+            continue
+        judged += "FWD201" in report.judged
+        alarms += [f"{name} {f.code}" for f in report.findings]
+    print(f"judged {judged}, alarms {len(alarms)} {alarms}, not run {len(refused)} {refused}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="")
     parser.add_argument("--big", action="store_true")
+    parser.add_argument("--check", action="store_true", help="the zoo on the meta device, checked")
     parser.add_argument("--minutes", type=float, default=60.0, help="no further architecture is begun after these")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     if given.big:
         big()
+        return
+    if given.check:
+        checked()
         return
     results, refused, began = {}, {}, time.perf_counter()
     for source in SOURCES.values():

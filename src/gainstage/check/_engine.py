@@ -1,6 +1,7 @@
 """`check`: probes give evidence, rules read it, findings make a report."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,9 +12,12 @@ from gainstage.check._given import given
 from gainstage.check._registry import NotMeasured, chosen
 from gainstage.check.config import Config
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.foretold import FORETOLD
 from gainstage.check.findings import FAILED, Finding, NotJudged, Report
 from gainstage.errors import ForwardError, GainstageError
 from gainstage.run import Loss, NotRestored, Subject, entry, with_shapes
+
+_VALUELESS = "the model is on the meta device or fake, where tensors have no values, and a forecast does not tell"
 
 
 @entry
@@ -42,7 +46,9 @@ def check(
 
     Args:
         model: any module that runs; it is run in the mode (train or eval) that it is in. A `Subject`, or a trainer that
-            is about to train (`transformers.Trainer`), holds all that follows, which then need not be given.
+            is about to train (`transformers.Trainer`), holds all that follows, which then need not be given. Of a model
+            on the meta device the rules on collapse, vanishing and growth (FWD201 to FWD203) judge what theory foresees
+            of the start that its classes give it, and say so ("predicted").
         example: a tensor (one positional input), a tuple (positional inputs) or a dict (keyword inputs). At least 32
             different samples let every rule speak. Arrays of NumPy are turned to tensors, and of a `DataLoader` the
             first batch is taken, with its target.
@@ -107,8 +113,12 @@ def check(
     judged: list[str] = []
     not_judged: list[NotJudged] = []
     for rule in rules:
+        if evidence.foretold and rule.code not in FORETOLD:
+            not_judged.append(NotJudged(rule.code, rule.name, _VALUELESS))
+            continue
         try:
-            findings += rule.findings(evidence)
+            found = rule.findings(evidence)
+            findings += [replace(f, measured=f"predicted: {f.measured}") for f in found] if evidence.foretold else found
         except NotMeasured as reason:
             not_judged.append(NotJudged(rule.code, rule.name, str(reason)))
         except NotRestored:

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from gainstage.check._fact import NotMeasured
 from gainstage.check.experiments import one_pass, virtual_steps
+from gainstage.check.experiments.foretold import foretell
 from gainstage.check.experiments.virtual_step import negligible
 from gainstage.check.facts.cuts import cuts
 from gainstage.check.facts.weights import Weight, weights_of
@@ -32,6 +33,7 @@ class Evidence:
         parameters: all of the model's, by name.
         trainable: those that require a gradient; without empty ones.
         has_numbers: whether the parameters have values: none is on the meta device or fake.
+        foretold: they have none, and the moments of the sites are what theory foresees.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Evidence:
         self.has_numbers = all(has_data(p) for p in self.parameters.values())
         observed, self.heard = one_pass(model, example, target=target, loss=loss, seed=seed)
         self.tape: Tape = observed.tape
+        self.foretold = not self.has_numbers and foretell(self.tape, model, example, target, loss)
         self.gradients = {n: numbers(whole(g)) for n, g in observed.gradients.items() if n in self.trainable}
 
     # --- structure -------------------------------------------------------------------------------------------------
@@ -118,8 +121,8 @@ class Evidence:
     # --- the signal ------------------------------------------------------------------------------------------------
 
     def measured(self) -> None:
-        """Raise `NotMeasured` where the pass has no numbers."""
-        if not self.has_numbers:
+        """Raise `NotMeasured` where the pass has no numbers, not even foretold ones."""
+        if not self.has_numbers and not self.foretold:
             raise NotMeasured("the model is on the meta device or fake, where tensors have no values")
 
     def made_by(self, index: int) -> int:
@@ -202,7 +205,7 @@ class Evidence:
 
     def before_zero_heads(self, index: int) -> int:
         """Behind an output head whose weight is zero, the signal that it reads: such a head is a usual start."""
-        zero = {site for weight in self.weights if weight.zero for site in weight.sites}
+        zero = {site for weight in self.weights if weight.zero for site in weight.sites} if self.has_numbers else set()
         while (feeds := self.feeds(index)) and (
             self.forward(index).mean_square == 0 or self.graph.source(Ref(index)) in zero
         ):

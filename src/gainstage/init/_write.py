@@ -4,7 +4,8 @@ A tensor may be the whole parameter or a box of it (a shard). A box is a set of 
 those elements are made, in pieces of bounded size where the tensor is not plain float32 memory.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from math import prod
 
 import torch
@@ -83,8 +84,7 @@ def _write_runs(flat: Tensor, recipe: Recipe, stream: Stream, base: int, stride:
         if available():
             fill_runs(flat, recipe, words, base, stride, length)
             return
-    from ._cpu import fill_runs as on_cpu
-
+    on_cpu = _on_cpu()
     own = type(flat) is Tensor and flat.is_cpu and not flat.is_neg()  # a subclass may keep its numbers elsewhere
     if own and flat.dtype in (torch.float32, torch.bfloat16):
         on_cpu(array_over(flat), recipe, words, base, stride, length)
@@ -95,6 +95,13 @@ def _write_runs(flat: Tensor, recipe: Recipe, stream: Stream, base: int, stride:
         part = buffer[: piece.numel()]
         on_cpu(array_over(part), recipe, words, base, stride, length, start)
         piece.copy_(part)
+
+
+@cache
+def _on_cpu() -> Callable[..., None]:
+    from ._cpu import fill_runs
+
+    return fill_runs
 
 
 def _write_by_slabs(

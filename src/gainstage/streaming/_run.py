@@ -15,7 +15,18 @@ from gainstage.errors import GainstageError
 from gainstage.init import digest
 from gainstage.plan import Plan
 from gainstage.plan import plan as planned
-from gainstage.run import Loss, call, class_name, entry, has_data, named_parameters, objective, tensors_in, undisturbed
+from gainstage.run import (
+    Loss,
+    call,
+    class_name,
+    entry,
+    has_data,
+    named_parameters,
+    objective,
+    seeded,
+    tensors_in,
+    undisturbed,
+)
 from gainstage.streaming._blocks import Borders, blocks_of
 from gainstage.streaming._kept import Kept
 from gainstage.streaming._mode import Streaming
@@ -92,12 +103,11 @@ def stream(
     """
     made = planned(model, example) if plan is None else plan
     started = perf_counter()
-    twin = without_values(model)
     fills = {name for name, a in made.items() if a.law is not None}
     held = {n: p.detach() for n, p in named_parameters(model) if has_data(p) and n not in fills}
-    empty = [n for n, p in named_parameters(twin) if n not in fills and n not in held]
-    with undisturbed(twin, seed=seed):
-        held |= own_values(twin, empty)
+    with seeded(seed):
+        twin = without_values(model)
+        held |= own_values(twin, (n for n, _ in named_parameters(twin) if n not in fills and n not in held))
     weights = Weights(twin, made, seed, held)
     norms = Norms({name: p.numel() for name, p in weights.parameters.items()})
     mode = Streaming(weights, norms)

@@ -16,7 +16,7 @@ def without_values(model: nn.Module) -> nn.Module:
     """A copy that shares nothing with the model, with every parameter on the meta device.
 
     Buffers that have no values are made by their module's own code: by its `reset_parameters`, or by `_init_weights` of
-    a module around it, as Hugging Face has it. A module that hands out a cache in evaluation does not (`use_cache`).
+    a module around it, as Hugging Face has it. Caches are switched off (`config.use_cache`).
 
     Raises:
         GainstageError: the model cannot be copied, has sparse or quantized parameters, or a buffer's own module gives
@@ -57,7 +57,7 @@ def _fill_buffers(model: nn.Module) -> None:
             continue
         for name, buffer in empty.items():
             module._buffers[name] = _unlikely(buffer)
-        _own_code(module, [m for p, m in around if path.startswith(p)])
+        _own_code(module, _above(path, around))
         for name in empty:
             filled = module._buffers[name]
             if filled is None or _is_unlikely(filled):
@@ -79,12 +79,17 @@ def own_values(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
                 continue
             module._parameters[own] = filled = nn.Parameter(_unlikely(parameter), requires_grad=False)
             try:
-                _own_code(module, [m for p, m in around if path.startswith(p)])
+                _own_code(module, _above(path, around))
             finally:
                 module._parameters[own] = parameter
             if not _is_unlikely(filled):
                 found[name] = filled.detach()
     return found
+
+
+def _above(path: str, modules: list[tuple[str, nn.Module]]) -> list[nn.Module]:
+    """The modules around one, and itself, outermost first."""
+    return [module for other, module in modules if not other or f"{path}.".startswith(f"{other}.")]
 
 
 def _own_code(module: nn.Module, around: list[nn.Module]) -> None:

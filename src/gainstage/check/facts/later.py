@@ -12,7 +12,12 @@ from gainstage.run import real
 
 @fact
 def ratio_later(evidence: Evidence) -> float:
-    """The largest share of an output's mean square that then varies between samples; 0 if no output has samples."""
+    """The largest share of an output's mean square that then varies between samples; 0 if no output has samples.
+
+    Of a model without values nothing is known of later.
+    """
+    if not evidence.has_numbers:
+        return 0.0
     ratios = [0.0]
     for y in _later(evidence)[0]:
         if y.dim() > 1 and y.shape[0] == evidence.tape.batch and bool(y.isfinite().all()):
