@@ -55,12 +55,14 @@ class Borders:
         kept: where inputs wait for the way back, and what a killed run had finished.
         tick: called when a block has run: whether forward, and its path.
         seconds: of every call: path, forward, and backward with the second run.
+        earlier: how many of them a killed run had spent.
     """
 
     mode: Streaming
     kept: Kept
     tick: Callable[[bool, str], None]
     seconds: list[tuple[str, float, float]] = field(default_factory=list)
+    earlier: float = 0.0
 
     def around(self, path: str, module: nn.Module) -> Callable[..., Any]:
         """What takes the place of a block's `forward`."""
@@ -106,8 +108,8 @@ class _Call:
         kept.put(self.index, inputs)
         done = kept.load(self.index, "forward")
         if done is None:
-            before = uses.copy()
-            made = self.forward(*self._arguments(inputs)[0], **self._arguments(inputs)[1])
+            before, (args, kwargs) = uses.copy(), self._arguments(inputs)
+            made = self.forward(*args, **kwargs)
             plain = made if isinstance(made, Tensor) else list(made) if type(made) in (list, tuple) else None
             if isinstance(plain, Tensor) or (plain and all(isinstance(v, Tensor) for v in plain)):
                 found: dict[str, Any] = {"made": plain, "pair": type(made) is tuple, "uses": dict(uses - before)}
@@ -118,6 +120,7 @@ class _Call:
             uses.update(done["uses"])
             torch.set_rng_state(done["state"])
             started -= done["seconds"]
+            self.borders.earlier += done["seconds"]
         values, self.form = tree_flatten(made)
         self.others = [None if isinstance(v, Tensor) else (v,) for v in values]
         given = {id(v) for v in self.leaves}  # what is handed on as it came stays itself
@@ -138,6 +141,7 @@ class _Call:
             kept.save(self.index, "backward", {**done, "seconds": perf_counter() - started})
         else:
             started -= done["seconds"]
+            self.borders.earlier += done["seconds"]
         mode.norms.squares.update(done["squares"])
         for name, parts in from_data(done["parts"]).items():
             for part in parts:

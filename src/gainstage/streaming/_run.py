@@ -20,6 +20,7 @@ from gainstage.run import (
     call,
     class_name,
     entry,
+    foreign,
     has_data,
     named_parameters,
     objective,
@@ -123,7 +124,7 @@ def stream(
             value, stand_in = objective(call(twin, example), target, loss)
         if not value.requires_grad:
             raise GainstageError("the loss does not depend on any parameter that needs a gradient")
-        torch.autograd.backward(value)
+        foreign("the way back")(torch.autograd.backward)(value)
         for module in blocks.values():
             del module.forward
     return Streamed(
@@ -133,7 +134,7 @@ def stream(
         norms.finish(),
         {name: tuple(p.shape) for name, p in weights.parameters.items()},
         tuple(walk.seconds),
-        perf_counter() - started,
+        perf_counter() - started + walk.earlier,
         weights.elements,
     )
 

@@ -19,7 +19,7 @@ class Streamed:
         gradients: the norm of the first gradient, by parameter that has one.
         shapes: of every parameter.
         blocks: of every call of a block its path, and the seconds of its way forward and of its way back.
-        seconds: of the whole.
+        seconds: of the whole, with what a killed run had spent on its finished blocks.
         drawn: how many elements of weights were drawn; every weight of a block three times.
     """
 
