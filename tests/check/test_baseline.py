@@ -42,6 +42,13 @@ def test_nothing_is_lost_and_nothing_is_known_twice(old: list[Finding], now: lis
         assert any((f.code, f.where) == (o.code, o.where) for o in old)
 
 
+def test_alike_layers_change_places_from_seed_to_seed_and_stay_known() -> None:
+    baseline = Baseline.of(report([finding("blocks.3.fc/linear#0"), finding("SGD(lr=0.01)")]))
+    assert only_new(report([finding("blocks.7.fc/linear#1"), finding("SGD(lr=1e-05)")]), baseline).findings == ()
+    moved = only_new(report([finding("blocks.7.fc/linear#0"), finding("blocks.3.fc/linear#0")]), baseline)
+    assert [f.where for f in moved.findings] == ["blocks.3.fc/linear#0"]  # one more than before
+
+
 def finding(where: str = "a.weight", severity: str = "warning", measured: str = "1") -> Finding:
     return Finding("INI101", "n", severity, where, measured, "e", "m", Fix("f"))
 

@@ -226,6 +226,24 @@ def plain(model: nn.Module, optimizer: torch.optim.Optimizer, clip: str = "") ->
     return train_step
 
 
+def test_a_gradient_that_is_only_looked_at_is_not_kept() -> None:
+    def looking(model: nn.Module, optimizer: torch.optim.Optimizer, zero: bool) -> Any:
+        def train_step() -> Tensor:
+            torch.autograd.grad(F.cross_entropy(model(X), Y), list(model.parameters()))  # as to look uphill
+            if zero:
+                optimizer.zero_grad()
+            value = F.cross_entropy(model(X), Y)
+            value.backward()
+            optimizer.step()
+            return value
+
+        return train_step
+
+    held = [steps(lambda m, o, z=z: looking(m, o, z), calls=3).calls[1].held for z in (True, False)]
+    assert not held[0]
+    assert held[1]
+
+
 @pytest.mark.parametrize(
     ("clip", "heard"), [("before", "before backward"), ("between", ""), ("after", "after the step")]
 )

@@ -16,7 +16,7 @@ from gainstage.check.evidence import Evidence
 from gainstage.check.facts.dropblock import delivered
 from gainstage.check.facts.dropout import drops, in_evaluation
 from gainstage.check.facts.norms import norms, unit_axis
-from gainstage.check.facts.penalty import of_loss, of_optimizer
+from gainstage.check.facts.penalty import decoupled, of_loss, of_optimizer
 from gainstage.check.facts.recurrent import forget_gates
 from gainstage.check.facts.running import gap, in_training
 from gainstage.check.facts.scale import scales
@@ -149,8 +149,9 @@ def test_only_coupled_weight_decay_pulls_with_the_gradient(kind: type, options: 
     model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4))
     optimizer = kind(model.parameters(), **options)
     x, y = torch.randn(32, 8), torch.arange(32) % 4
-    pull = of_optimizer(Evidence(model, x, target=y, loss=F.cross_entropy, optimizer=optimizer))
-    assert (pull is not None) == pulls
+    evidence = Evidence(model, x, target=y, loss=F.cross_entropy, optimizer=optimizer)
+    pull = of_optimizer(evidence)
+    assert (pull is not None and not decoupled(evidence)) == pulls
     if pull is not None:
         size = sum(float(p.detach().square().sum()) for p in model.parameters() if p.dim() > 1) ** 0.5
         assert pull.penalty == pytest.approx(0.3 * size, rel=1e-5)

@@ -1,5 +1,7 @@
 """Programs whose data is wrong: not scaled, not shuffled, not read, mixed between samples."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from faulty import faulty
@@ -269,3 +271,66 @@ def standardized_in_place() -> Subject:
 
     x, y = blobs(4)
     return Subject(Standardizing(), x, y, F.cross_entropy)
+
+
+# --- masks and axes ----------------------------------------------------------------------------------------------
+
+
+class Padded(nn.Module):
+    """Reads a set of tokens by attention; `mask` turns what marks real tokens into what attention is given."""
+
+    def __init__(self, mask: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.token, self.query, self.head = nn.Embedding(8, 16), nn.Parameter(torch.randn(1, 16)), nn.Linear(16, 4)
+        self.mask = mask
+
+    def forward(self, ids: Tensor, real: Tensor) -> Tensor:
+        tokens = self.token(ids)
+        query = self.query.expand(len(ids), -1, -1)
+        return self.head(F.scaled_dot_product_attention(query, tokens, tokens, attn_mask=self.mask(real))[:, 0])
+
+
+def padded(mask: Callable[[Tensor], Tensor]) -> Subject:
+    real = torch.arange(9) < torch.randint(3, 10, (N, 1))
+    ids, y = torch.randint(0, 8, (N, 9)), torch.randint(0, 4, (N,))
+    return Subject(Padded(lambda real: mask(real)[:, None]), (ids, real), y, F.cross_entropy)
+
+
+@faulty("DAT613")
+def mask_of_padding_turned_round() -> Subject:
+    return padded(lambda real: ~real | (real.all(1, keepdim=True)))
+
+
+@faulty("DAT613", "warning")
+def mask_of_padding_added_as_ones() -> Subject:
+    return padded(lambda real: real.float())
+
+
+class Heads(nn.Module):
+    def __init__(self, cut: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.token, self.head, self.cut = nn.Linear(6, 32), nn.Linear(32, 4), cut
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = self.cut(self.token(x))
+        return self.head(F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2).mean(1))
+
+
+@faulty("FWD215", "warning")
+def heads_cut_by_a_view() -> Subject:
+    model = Heads(lambda x: x.view(len(x), 4, x.shape[1], 8))
+    return Subject(model, torch.randn(N, 10, 6), torch.randint(0, 4, (N,)), F.cross_entropy)
+
+
+class First(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.GRU(3, 24, batch_first=True), nn.Linear(24, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cell(x)[0][:, 0])
+
+
+@faulty("DAT606", "warning")
+def state_read_at_the_first_step() -> Subject:
+    return Subject(First(), torch.randn(N, 7, 3), torch.randint(0, 4, (N,)), F.cross_entropy)

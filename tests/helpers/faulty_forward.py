@@ -107,3 +107,54 @@ def towers_of_a_millionth() -> Subject:
             return self.wide(x) + 1e-6 * sum(tower(x) for tower in self.towers)
 
     return subject(Towers())
+
+
+# --- samples alike -------------------------------------------------------------------------------------------------
+
+
+@faulty("FWD201", "warning")
+def default_relu_10() -> Subject:
+    """Plain descent at 0.1 leaves it at chance after 1,000 steps on digits."""
+    return subject(mlp(10))
+
+
+# --- signs and sides of losses --------------------------------------------------------------------------------------
+
+
+@faulty("FWD204", "warning")
+def weights_of_one_sign_behind_a_relu() -> Subject:
+    model = mlp(3)
+    with torch.no_grad():
+        [model[i].weight.abs_().neg_() for i in (0, 2)]
+    return subject(model)
+
+
+@faulty("OUT514")
+def overlap_of_logits() -> Subject:
+    model, mask = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 30)), (torch.rand(64, 30) < 0.2).float()
+
+    def loss(out: Tensor, y: Tensor) -> Tensor:
+        return 1 - (2 * (out * y).sum() + 1) / (out.sum() + y.sum() + 1)
+
+    return Subject(model, torch.randn(64, 20), mask, loss)
+
+
+class Coder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.out = nn.Linear(20, 8), nn.Linear(4, 20)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, spread = self.into(x).chunk(2, 1)
+        return self.out(mean), mean, spread
+
+
+@faulty("OUT514")
+def divergence_subtracted() -> Subject:
+    def loss(out: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
+        made, mean, spread = out
+        divergence = 0.5 * (mean.square() + spread.exp() - 1 - spread).sum(1).mean()
+        return (made - x).square().sum(1).mean() - divergence
+
+    x = torch.randn(64, 20)
+    return Subject(Coder(), x, x, loss)

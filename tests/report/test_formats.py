@@ -202,7 +202,7 @@ def test_a_fingerprint_survives_other_numbers_and_no_other_place() -> None:
     assert fingerprint(first) == fingerprint(finding("a.weight", measured="15 of 16", severity="note", message="other"))
     assert len({fingerprint(f) for f in (first, finding("b.weight"), finding("a.weight", code="INI102"))}) == 3
     assert validated(sarif(report(first)))["results"][0]["partialFingerprints"] == {
-        "codeAndPlace/v1": fingerprint(first)
+        "codeAndPlace/v2": fingerprint(first)
     }
 
 

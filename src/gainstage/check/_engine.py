@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from gainstage.check._fold import fold
 from gainstage.check._given import given
+from gainstage.check._places import sourced
 from gainstage.check._registry import NotMeasured, chosen
 from gainstage.check.config import Config
 from gainstage.check.evidence import Evidence
@@ -134,7 +135,7 @@ def check(
         model=evidence.tape.model,
         parameters=sum(p.numel() for p in evidence.trainable.values()),
         sites=len(evidence.tape),
-        findings=fold(settings.adjusted(findings)),
+        findings=tuple(sourced(f, evidence) for f in fold(settings.adjusted(findings), evidence)),
         not_judged=tuple(not_judged),
         judged=tuple(judged),
         tape=evidence.tape,

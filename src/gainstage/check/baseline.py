@@ -1,6 +1,7 @@
 """A baseline: the findings that are known already, so that a check reports only what is new."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from gainstage.check.findings import SEVERITIES, Finding, Report, Severity
 
 VERSION = 1
 _FILE = "the text of a baseline, as --write-baseline writes it"
-Key = tuple[str, str]  # code and place
+Key = tuple[str, str]  # code and kind of place
 
 
 class _Row(Struct, forbid_unknown_fields=True):
@@ -32,11 +33,12 @@ class _File(Struct, forbid_unknown_fields=True):
 class Baseline:
     """What was found before: how often each rule spoke of each place, and how severely at most.
 
-    A finding is known by its code and its place, not by its numbers: these change with the batch.
+    A finding is known by its code and the kind of its place, `blocks.*.fc/linear#*`, not by its numbers: these change
+    with the batch, and which of many alike layers is the worst changes with the seed.
 
     Attributes:
         model: class name of the model that was checked.
-        known: code and place to the severities of the findings there, worst first.
+        known: code and kind of place to the severities of the findings there, worst first.
     """
 
     model: str
@@ -47,13 +49,13 @@ class Baseline:
         """Everything that a report found, what it knew from an older baseline included."""
         known: dict[Key, tuple[Severity, ...]] = {}
         for f in sorted((*report.findings, *(report.known or ())), key=lambda f: SEVERITIES.index(f.severity)):
-            known[f.code, f.where] = (*known.get((f.code, f.where), ()), f.severity)
+            known[_key(f)] = (*known.get(_key(f), ()), f.severity)
         return cls(report.model, known)
 
     def knows(self, findings: Iterable[Finding]) -> list[bool]:
         """For each finding, whether it was there before and no less severe."""
         left = {key: Counter(severities) for key, severities in self.known.items()}
-        return [_take(left.get((f.code, f.where), Counter()), f.severity) for f in findings]
+        return [_take(left.get(_key(f), Counter()), f.severity) for f in findings]
 
     def to_json(self) -> str:
         """Text for a file: one line a finding, in the order of the codes, so that a change is easy to review."""
@@ -76,7 +78,8 @@ class Baseline:
         file = fitted(of_version(json_of(text, _FILE), VERSION, _FILE), _File, f"expected {_FILE}")
         known: dict[Key, tuple[Severity, ...]] = {}
         for row in file.findings:
-            known[row.code, row.where] = (*known.get((row.code, row.where), ()), row.severity)
+            key = row.code, _kind(row.where)
+            known[key] = (*known.get(key, ()), row.severity)
         return cls(file.model, known)
 
 
@@ -90,15 +93,27 @@ def only_new(report: Report, baseline: Baseline) -> Report:
     )
 
 
-def fingerprint(finding: Finding) -> str:
-    """Sixteen hexadecimal digits that stay the same while the rule speaks of the same place, whatever the numbers.
+def fingerprint(finding: Finding, number: int = 0) -> str:
+    """Sixteen hexadecimal digits that stay the same while the rule speaks of the same kind of place, whatever the
+    numbers; `number` counts what the rule has said of that kind of place before.
 
     >>> from gainstage.check import Fix
     >>> finding = Finding("INI101", "identical-units", "error", "fc.weight", "16", "none", "equal", Fix("draw it"))
     >>> fingerprint(finding)
     'db30e47a64450901'
     """
-    return sha256(f"{finding.code}\0{finding.where}".encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    return sha256(
+        f"{finding.code}\0{_kind(finding.where)}{number or ''}".encode("utf-8", "backslashreplace")
+    ).hexdigest()[:16]
+
+
+def _key(finding: Finding) -> Key:
+    return finding.code, _kind(finding.where)
+
+
+def _kind(where: str) -> str:
+    """A place without the numbers of its layers and calls, and without learning rates."""
+    return re.sub(r"\d+", "*", re.sub(r"\(lr=[^)]*\)", "", where))
 
 
 def _take(left: Counter[Severity], severity: Severity) -> bool:

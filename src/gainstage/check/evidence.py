@@ -14,7 +14,7 @@ from gainstage.check.experiments.foretold import foretell
 from gainstage.check.experiments.virtual_step import negligible
 from gainstage.check.facts.cuts import cuts
 from gainstage.check.facts.weights import Weight, weights_of
-from gainstage.check.findings import Fix
+from gainstage.check.findings import Fix, Repair
 from gainstage.init import Law
 from gainstage.plan import Assignment, Plan, plan_from
 from gainstage.run import Loss, dense, has_data, named_parameters, numbers, tensors_in, whole
@@ -273,10 +273,10 @@ class Evidence:
         made: Mapping[str, Assignment] = _planned(self.model, self.example, self.tape, "theory") or {}
         return {name: law for name in self.parameters if name in made and (law := made[name].law) is not None}
 
-    def fix(self, text: str, names: Iterable[str] | None = None) -> Fix:
+    def fix(self, text: str, names: Iterable[str] | None = None, repair: Repair | None = None) -> Fix:
         """A fix that draws the named parameters from the laws of theory; without names, all trainable ones."""
         wanted = self.trainable if names is None else [n for n in names if n in self.trainable]
-        return Fix(text, {name: self._laws[name] for name in wanted if name in self._laws})
+        return Fix(text, {name: self._laws[name] for name in wanted if name in self._laws}, repair)
 
 
 def _planned(model: nn.Module, example: Any, tape: Tape, scheme: str) -> Plan | None:

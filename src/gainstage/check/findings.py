@@ -1,6 +1,7 @@
 """What a check says: findings, what could not be judged, and both together as a report."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -17,15 +18,23 @@ if TYPE_CHECKING:
     from gainstage.plan import Plan
     from gainstage.signal import Tape
 
+Repair = Callable[[Any], AbstractContextManager[Any]]  # of evidence, to the evidence of the repaired subject
 FAILED = "the rule itself failed"  # begins the reason of a rule that raised
 
 
 @dataclass(frozen=True)
 class Fix:
-    """What to change: a sentence, and the laws to replace in the plan where a plan can carry it."""
+    """What to change: a sentence, and the laws to replace in the plan where a plan can carry it.
+
+    Attributes:
+        text: for people.
+        laws: by parameter.
+        repair: how else the fix can be tried on the model (`check/repairs.py`).
+    """
 
     text: str
     laws: Mapping[str, Law] = field(default_factory=dict)
+    repair: Repair | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return visible(self.text, keep="\n")
@@ -66,6 +75,7 @@ class Finding:
         value: the measured number; None where the rule has none.
         quantity: what the number is, with its unit where it has one; a share or ratio says of what.
         limit: the number beyond which the rule gives this severity; None without a value.
+        source: file and line, counted from 1, of the user's code that calls what `where` names; None where none does.
     """
 
     code: str
@@ -80,9 +90,10 @@ class Finding:
     value: float | None = None
     quantity: str = ""
     limit: float | None = None
+    source: tuple[str, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as plain JSON values, laws of the fix included; `symptoms` only where there are any.
+        """The finding as plain JSON values, laws of the fix included; `symptoms` and `source` only where there are any.
 
         `value` is null where the rule has no number, and where that is not finite, which `measured` says.
         """
@@ -100,6 +111,7 @@ class Finding:
             "message": self.message,
             "fix": {"text": self.fix.text, "laws": {k: v.to_json() for k, v in self.fix.laws.items()}},
             **folded,
+            **({"source": {"file": self.source[0], "line": self.source[1]}} if self.source else {}),
         }
 
 

@@ -28,7 +28,7 @@ def concise(report: "Report", details: Details | None = None) -> str:
     details = details or Details()
     lines = []
     for f in report.findings:
-        place = details.place(f.where)
+        place = details.place(f)
         start = f"{place.file}:{place.line}" if place else report.model
         said = " ".join(f"{f.message} (measured {f.measured}; expected {f.expected})".split())
         lines.append(visible(f"{start}:{f.where}: {f.code} {f.severity} {said}"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from gainstage.check import Report, Rule
+    from gainstage.check import Finding, Report, Rule
     from gainstage.signal import Tape
 
 
@@ -55,9 +55,9 @@ class Details:
     predicted: Mapping[int, tuple[float | None, float | None]] = field(default_factory=dict)
     plan: Mapping[str, Planned] | None = None
 
-    def place(self, where: str) -> Place | None:
-        """Where the source of this part of the model is."""
-        return self.places.get(where, self.home)
+    def place(self, finding: "Finding") -> Place | None:
+        """The line that calls what a finding speaks of; else where that part of the model is written."""
+        return Place(*finding.source) if finding.source else self.places.get(finding.where, self.home)
 
     def rule(self, code: str) -> "Rule | None":
         """The catalogue's entry; None for a rule that it does not have."""

@@ -33,7 +33,7 @@ def github(report: "Report", details: Details | None = None) -> str:
     details = details or Details()
     lines = []
     for f in report.findings:
-        place = details.place(f.where)
+        place = details.place(f)
         properties = {"file": place.file, "line": str(place.line)} if place else {}
         properties["title"] = f"{f.code} {f.name}"
         parts = (f"{f.where}: {f.message}", f"measured: {f.measured}", f"expected: {f.expected}", f"fix: {f.fix.text}")

@@ -61,7 +61,7 @@ def block(same: "list[Any]", details: Details) -> dict[str, Any]:
     first, rule = same[0], details.rule(same[0].code)
     return {
         "first": first,
-        "places": [(f, details.place(f.where)) for f in same[:_PLACES]],
+        "places": [(f, details.place(f)) for f in same[:_PLACES]],
         "more": max(len(same) - _PLACES, 0),
         "alike": len({f.measured for f in same}) == 1,
         "symptoms": [symptom for f in same for symptom in f.symptoms],

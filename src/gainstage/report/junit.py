@@ -63,7 +63,7 @@ def _headline(findings: "list[Finding]") -> str:
 
 
 def _said(f: "Finding", details: Details) -> str:
-    place = details.place(f.where)
+    place = details.place(f)
     at = f" ({place.file}:{place.line})" if place else ""
     rows = {
         f.severity: f"{f.where}{at}",

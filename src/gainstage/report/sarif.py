@@ -1,7 +1,8 @@
 """SARIF 2.1.0: what code scanning services read."""
 
 import json
-from importlib.metadata import version
+from collections import Counter
+from importlib.metadata import metadata, version
 from math import isfinite
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ def sarif(report: "Report", details: Details | None = None) -> str:
     state = None if report.known is None else "new"
     results = [_result(f, index, details, state) for f in report.findings]
     results += [_result(f, index, details, "unchanged") for f in report.known or ()]
+    _tell_apart(results, [*report.findings, *(report.known or ())])
     driver = {
         "name": "gainstage",
         "version": version("gainstage"),
@@ -73,12 +75,18 @@ def _rule(code: str, name: str, details: Details) -> dict[str, Any]:
         "fullDescription": {"text": f"{short} {why}".strip() or name},
         "help": {"text": doc or name, "markdown": doc or name},
         "defaultConfiguration": {"level": rule.severity},
+        **_help_uri(code),
     }
 
 
-def _result(f: "Finding", index: dict[str, int], details: Details, state: str | None) -> dict[str, Any]:
-    from gainstage.check import fingerprint
+def _help_uri(code: str) -> dict[str, str]:
+    """The page of a rule, where the installed package says where its documentation is published."""
+    urls = (line.partition(", ") for line in metadata("gainstage").get_all("Project-URL") or ())
+    home = next((url.rstrip("/") for name, _, url in urls if name == "Documentation"), "")
+    return {"helpUri": f"{home}/reference/rules/{code}.html"} if home else {}
 
+
+def _result(f: "Finding", index: dict[str, int], details: Details, state: str | None) -> dict[str, Any]:
     sentence = " ".join(f"{f.where}: {f.message}.".split()).replace("..", ".")
     said = f"{sentence} Measured: {f.measured}. Expected: {f.expected}. Fix: {f.fix.text}."
     return {
@@ -86,8 +94,7 @@ def _result(f: "Finding", index: dict[str, int], details: Details, state: str | 
         "ruleIndex": index[f.code],
         "level": f.severity,
         "message": {"text": visible(" ".join(said.split()))},
-        "locations": [_location(f.where, details.place(f.where))],
-        "partialFingerprints": {"codeAndPlace/v1": fingerprint(f)},
+        "locations": [_location(f.where, details.place(f))],
         **({"baselineState": state} if state else {}),
         "properties": {
             "measured": f.measured,
@@ -100,6 +107,17 @@ def _result(f: "Finding", index: dict[str, int], details: Details, state: str | 
             "symptoms": list(f.symptoms),
         },
     }
+
+
+def _tell_apart(results: list[dict[str, Any]], findings: "list[Finding]") -> None:
+    """Give every result its fingerprint."""
+    from gainstage.check import fingerprint
+
+    seen: Counter[str] = Counter()
+    for result, finding in zip(results, findings, strict=True):
+        kind = fingerprint(finding)
+        result["partialFingerprints"] = {"codeAndPlace/v2": fingerprint(finding, seen[kind])}
+        seen[kind] += 1
 
 
 def _location(where: str, place: Place | None) -> dict[str, Any]:

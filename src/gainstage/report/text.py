@@ -73,7 +73,7 @@ def _block(page: Page, same: "list[Finding]", places: int | None, verbose: bool,
     page.line(heading.append(f", {len(same)} places" if len(same) > 1 else ""))
     alike = len({finding.measured for finding in same}) == 1
     for finding in same[:places]:
-        place = details.place(finding.where)
+        place = details.place(finding)
         line = f"  ({place.file}:{place.line})" if place else ""
         page.line(visible(f"{finding.where}{line}"), label="-->", indent=6, style="dim")
         if not alike:

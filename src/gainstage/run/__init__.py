@@ -26,6 +26,7 @@ from gainstage.run._hub import listen as listen
 from gainstage.run._interrupts import uninterrupted as uninterrupted
 from gainstage.run._lazy import give_shapes as give_shapes
 from gainstage.run._lazy import with_shapes as with_shapes
+from gainstage.run._lines import Line as Line
 from gainstage.run._lines import line_of_user as line_of_user
 from gainstage.run._names import bare_names as bare_names
 from gainstage.run._names import class_name as class_name

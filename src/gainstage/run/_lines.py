@@ -4,6 +4,7 @@ import sys
 import sysconfig
 from functools import cache
 from pathlib import Path
+from types import CodeType
 
 import torch
 
@@ -21,10 +22,14 @@ def _is_users(file: str) -> bool:
     return not any(path.is_relative_to(library) for library in libraries)
 
 
-def line_of_user() -> Line | None:
-    """File and number of the innermost running line that is neither Python's, nor a library's, nor ours."""
+def line_of_user(until: CodeType | None = None) -> Line | None:
+    """File and number of the innermost running line that is neither Python's, nor a library's, nor ours.
+
+    Args:
+        until: ends the search: a function of ours that has called what is running.
+    """
     frame = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and frame.f_code is not until:
         if _is_users(frame.f_code.co_filename):
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back  # type: ignore[assignment]

@@ -19,6 +19,7 @@ from gainstage.run import (
     gradients,
     has_data,
     hint,
+    line_of_user,
     named_parameters,
     tensors_among,
     tensors_in,
@@ -151,6 +152,7 @@ class Recorder(TorchFunctionMode):
         site = self._add(
             Site(len(self.sites), name, path, module, op, kind, refs[0], refs[1], *form_of(results[0]), function=func)
         )
+        site.line = line_of_user(until=Recorder.run.__code__)
         if ops.of(site).kind == "embedding":
             self.alike[site.index] = next(
                 (likeness(t) for t in reads if not t.is_floating_point() and has_data(t)), (0.0, 0.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from gainstage.run import leaves_among
+from gainstage.run import Line, leaves_among
 from gainstage.signal._moments import Moments
 
 
@@ -34,6 +34,7 @@ class Site:
         forward: moments of the first output, or of the leaf; None for views, parameters, integers and meta tensors.
         backward: moments of the gradient with respect to it; None where no gradient arrives.
         function: what was called.
+        line: file and number of the user's line that called it; None where only library code did.
         inputs: the outputs that this site reads, in the order of the call.
     """
 
@@ -50,6 +51,7 @@ class Site:
     forward: Moments | None = None
     backward: Moments | None = None
     function: Any = field(default=None, repr=False, compare=False)
+    line: Line | None = field(default=None, repr=False, compare=False)
     inputs: tuple[Ref, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from gainstage.run import Loss, abroad, map_tensors, tensors_in, undisturbed
 LARGEST = 2**22  # entries of an output that is tried several times
 DESCENDED = 2**20  # and of one that is descended on
 STEPS = 60  # of descent
+_BETAS = 0.8, 0.99  # of the descent
 _SAME = 1e-5  # float32's rounding of a sum of many terms
 
 
@@ -160,7 +161,8 @@ def free_outputs(model: nn.Module, output: Any, target: Any, loss: Loss, *, batc
                 continue
             one = y / y.square().mean().sqrt().clamp(min=1e-6)
             noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed)).to(y)
-            tried = [y, y.roll(1, 0), (y + y.roll(2, 0)) / 2, one, one + noise, 3 * noise, (one + noise).sigmoid()]
+            far = max([3.0, *(float(t.square().mean().sqrt()) for t in tensors_in(target) if t.is_floating_point())])
+            tried = [y, y.roll(1, 0), (y + y.roll(2, 0)) / 2, one, one + noise, far * noise, (one + noise).sigmoid()]
             gradients = [g for values in tried if (g := asked.gradient(number, values)) is not None]
             level = y.mean(0, keepdim=True).expand_as(y)
             descent = tuple(descended(asked, number, y)) if y.numel() <= DESCENDED and gradients else ()
@@ -206,15 +208,16 @@ def descended(asked: Asked, number: int, start: Tensor) -> Iterator[float]:
 def descend(
     leaves: list[Tensor], value: Callable[[], Tensor], *, rate: float, steps: int = STEPS, redrawn: bool = False
 ) -> Iterator[float]:
-    """The losses before each step of Adam on these leaves; ends where the loss is no number.
+    """The losses before each step of Adam, written out, on these leaves; ends where the loss is no number.
 
     Args:
         redrawn: numbers whose slope is exactly 0 are drawn anew at every step, normal of size 2.
     """
     generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(leaves, rate, betas=(0.8, 0.99))
-    for _ in range(steps):
-        optimizer.zero_grad()
+    moments = [(torch.zeros_like(leaf), torch.zeros_like(leaf)) for leaf in leaves]
+    for number in range(1, steps + 1):
+        for leaf in leaves:
+            leaf.grad = None
         try:
             loss = value()
             if not loss.requires_grad or not isfinite(float(loss.detach())):
@@ -223,10 +226,14 @@ def descend(
         except Exception:
             return
         yield float(loss.detach())
-        optimizer.step()
-        if redrawn:
-            with torch.no_grad():
-                for leaf in leaves:
+        with torch.no_grad():
+            for leaf, (mean, square) in zip(leaves, moments, strict=True):
+                if leaf.grad is not None:
+                    mean.lerp_(leaf.grad, 1 - _BETAS[0])
+                    square.lerp_(leaf.grad.square(), 1 - _BETAS[1])
+                    size = (square / (1 - _BETAS[1] ** number)).sqrt_().add_(1e-8)
+                    leaf.addcdiv_(mean, size, value=-rate / (1 - _BETAS[0] ** number))
+                if redrawn:
                     anew = 2 * torch.randn(leaf.shape, generator=generator).to(leaf)
                     still = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
                     leaf.copy_(torch.where(still == 0, anew, leaf))

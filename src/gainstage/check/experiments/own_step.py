@@ -185,6 +185,8 @@ class _Watch:
         self.modes = [m for m in model.modules() if _depends_on_mode(m)]
         self.gradients: dict[str, Tensor] = {}
         self.levels: dict[str, Tensor] = {}
+        self.full: set[str] = set()  # whose `.grad` was not zero when a gradient arrived that may not go there
+        self.added: set[str] = set()  # whose `.grad` has got one in this call
 
     @contextmanager
     def hooks(self, keeper: undisturbed) -> Iterator[None]:
@@ -206,6 +208,7 @@ class _Watch:
     def run(self, train_step: Callable[[], Any]) -> str:
         """One call; the text of the exception that ended it."""
         self.calls.append(Call())
+        self.added.clear()
         try:
             with abroad():
                 value = train_step()
@@ -233,13 +236,16 @@ class _Watch:
         return slope, size
 
     def _arrives(self, name: str, parameter: Tensor, gradient: Tensor) -> None:
-        now = self.calls[-1]
-        if name not in now.reached and parameter.grad is not None and bool(parameter.grad.to_dense().any()):
-            now.held.add(name)
-        now.reached.add(name)
+        self.calls[-1].reached.add(name)
+        if name not in self.added:
+            kept = parameter.grad is not None and bool(parameter.grad.to_dense().any())
+            (self.full.add if kept else self.full.discard)(name)
 
     def _arrived(self, name: str, parameter: Tensor) -> None:
         assert parameter.grad is not None
+        if name not in self.added and name in self.full:
+            self.calls[-1].held.add(name)
+        self.added.add(name)
         gradient = parameter.grad.detach().to_dense()
         self.levels[name] = torch.linalg.vector_norm(real(gradient))
         begun = bool(self.calls[-1].rates)  # a step, whose closure may look at points on its way

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gainstage.check._fact import fact
 from gainstage.check.evidence import Evidence
+from gainstage.check.experiments.decay import decays_alone
 from gainstage.run import dense
 from gainstage.signal import Ref, Site, observe, ops
 
@@ -37,16 +38,15 @@ class Pull:
 
 @fact
 def of_optimizer(evidence: Evidence) -> Pull | None:
-    """L2 weight decay as SGD and Adam add it to the gradient; None where it is decoupled (AdamW) or 0."""
+    """Weight decay as SGD and Adam add it to the gradient; None where it is 0."""
     optimizer = evidence.optimizer
     if optimizer is None:
         return None
     names = {id(p): name for name, p in evidence.trainable.items()}
-    decoupled = type(optimizer).__name__ in ("AdamW", "Lion", "Muon", "Adafactor")
     decay = weight = data = 0.0
     for group in optimizer.param_groups:
         rate = group.get("weight_decay", 0.0)
-        if decoupled or group.get("decoupled_weight_decay") or not isinstance(rate, float | int) or rate <= 0:
+        if not isinstance(rate, float | int) or rate <= 0:
             continue
         for p in group["params"]:
             gradient = evidence.gradients.get(names.get(id(p), ""))
@@ -55,6 +55,14 @@ def of_optimizer(evidence: Evidence) -> Pull | None:
                 decay, weight = decay + (rate * size) ** 2, weight + size**2
                 data += float(torch.linalg.vector_norm(gradient.to_dense())) ** 2
     return Pull(type(optimizer).__name__, sqrt(decay), sqrt(data), sqrt(decay / weight)) if decay > 0 else None
+
+
+@fact
+def decoupled(evidence: Evidence) -> bool:
+    """Whether the optimizer multiplies weights by their decay, and rescales gradients without it."""
+    if evidence.optimizer is None:
+        return False
+    return decays_alone(evidence.model, evidence.optimizer, evidence.gradients, seed=evidence.seed)
 
 
 @fact

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
-from gainstage.check._registry import NotMeasured, rule
+from gainstage.check._registry import rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.experiments.cut_positions import reaching
+from gainstage.check.facts.arrivals import arrivals
 from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
 
@@ -16,7 +15,6 @@ CARRIED = Quantity(
     "where no gradient leads back to these steps",
     warning=Limit(1e-2, "The rounding of float32 gives 1e-6."),
 )
-STEPS = Limit(4, "Steps of a sequence; of fewer none is far back.")
 
 
 @rule("BWD308", "warning")
@@ -67,18 +65,9 @@ def cut_state(evidence: Evidence) -> Iterator[Found | Value]:
     ## References
     Williams, Zipser, *Gradient-Based Learning Algorithms for Recurrent Networks*, 1995, on truncated backpropagation.
     """
-    evidence.varied_outputs()
-    x = evidence.example[0] if isinstance(evidence.example, tuple) and len(evidence.example) == 1 else evidence.example
-    if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() != 3 or x.shape[0] != evidence.tape.batch:
-        raise NotMeasured("the example is no sequence of real numbers")
-    if x.shape[1] < STEPS or not evidence.trainable:
-        raise NotMeasured("the sequence has fewer than four steps")
-    if not any(site.kind == "input" and site.backward is None for site in evidence.tape.sites):
+    if (found := arrivals(evidence)) is None:
         return
-    found = reaching(evidence.model, x, seed=evidence.seed)
-    if found is None:
-        raise NotMeasured("no gradient arrives at the input")
-    moved, pulls = found
+    x, moved, pulls = found
     only_last = bool(pulls[-1] > 0) and not bool(torch.any(pulls[:-1] > 0))
     value = CARRIED(float(moved[0]) if only_last else 0.0, "input#0")
     if not value.number > CARRIED.warning:

@@ -9,6 +9,7 @@ from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.experiments.first_change import first_change
 from gainstage.check.experiments.others_changed import others_changed
+from gainstage.check.facts.arrivals import only_step
 from gainstage.check.facts.limits import LEAK
 from gainstage.check.facts.modes import in_eval
 from gainstage.check.facts.outputs import SOFTMAX
@@ -60,7 +61,7 @@ def _pairwise(output: Tensor, batch: int) -> bool:
 def ignored_input(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks for inputs from which no path leads to an output or the loss, and confirms that the outputs stay the same when
-    half of the samples are replaced.
+    half of the samples are replaced. Of a sequence of real numbers, looks whether a single step is read.
 
     ## Why is this bad?
     The answer is the same for every sample: nothing about the data can be learned.
@@ -109,6 +110,7 @@ def ignored_input(evidence: Evidence) -> Iterator[Found | Value]:
                 ),
             )
         return
+    yield from _one_step(evidence)
     for site in unread:
         if site.dtype.startswith(("float", "bfloat")) and len(site.shape) > 1:
             twice = [other.name for other in inputs if other.shape == site.shape and _read_twice(evidence, other)]
@@ -122,6 +124,23 @@ def ignored_input(evidence: Evidence) -> Iterator[Found | Value]:
                 message="this input is not read",
                 fix=Fix("use it, or leave it out"),
             )
+
+
+def _one_step(evidence: Evidence) -> Iterator[Found]:
+    try:
+        step = only_step(evidence)
+        mixed = step is not None and any(bool((a[::2] != b[::2]).any()) for a, b in exchanged_outputs(evidence))
+    except NotMeasured:
+        return
+    if step is not None and not mixed:
+        yield Found(
+            "warning",
+            "input#0",
+            measured=f"of all steps of the sequence only number {step} changes the outputs",
+            expected="outputs that depend on the sequence",
+            message="what the model reads of a sequence is one step",
+            fix=Fix("look at which state the output is read from: the last one has seen them all"),
+        )
 
 
 def _read_twice(evidence: Evidence, site: Site) -> bool:

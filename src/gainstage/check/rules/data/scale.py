@@ -13,6 +13,7 @@ from gainstage.check.facts.losses import comparisons, heard_loss, plain_steps
 from gainstage.check.facts.symptoms import harm
 from gainstage.check.findings import Fix, Found, Severity, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.check.repairs import standard_inputs
 from gainstage.run import map_tensors
 
 INPUT = Quantity(
@@ -114,7 +115,10 @@ def _offset(evidence: Evidence, entrance: Entrance) -> Iterator[Found | Value]:
         f"{entrance.offset * deviation:.3g}, {entrance.offset:.3g} times as large (mean {moments.mean:.3g})",
         expected=f"an offset below {OFFSET.warning:.0f} standard deviations",
         message="the first weight sees what all samples share, and hardly what tells them apart",
-        fix=Fix("subtract the training set's mean and divide by its standard deviation, column by column"),
+        fix=Fix(
+            "subtract the training set's mean and divide by its standard deviation, column by column",
+            repair=standard_inputs,
+        ),
         value=value,
     )
 
@@ -136,7 +140,7 @@ def _size(evidence: Evidence, entrance: Entrance) -> Iterator[Found | Value]:
             measured=f"numbers from {moments.minimum:.3g} to {moments.maximum:.3g}, RMS {moments.rms:.3g}{why}",
             expected=f"an RMS of about 1, at most {INPUT.warning:.0f}",
             message="the first weight is made for inputs of size 1; all behind it is as many times too large",
-            fix=Fix(_scaled(moments.minimum, moments.maximum)),
+            fix=Fix(_scaled(moments.minimum, moments.maximum), repair=standard_inputs),
             value=large,
         )
     elif 0 < moments.rms < INPUT_SMALL.warning and deviation > 0 and (left := _left(evidence, entrance)) < DROWNED:
@@ -147,7 +151,10 @@ def _size(evidence: Evidence, entrance: Entrance) -> Iterator[Found | Value]:
             f"they make up {left:.2g} of the mean square behind the first weight and bias",
             expected=f"an RMS of about 1, at least {INPUT_SMALL.warning:g}",
             message="the input drowns in the biases, and the gradient of the first weight is as many times too small",
-            fix=Fix("divide by the training set's standard deviation; look for a division by 255 that is made twice"),
+            fix=Fix(
+                "divide by the training set's standard deviation; look for a division by 255 that is made twice",
+                repair=standard_inputs,
+            ),
             value=low,
         )
     else:
@@ -287,7 +294,10 @@ def column_scale(evidence: Evidence) -> Iterator[Found | Value]:
             f"{largest / median:.3g} times",
             expected=f"columns of similar scale, within a factor of {COLUMNS.warning:.0f}",
             message="the first layer sees the largest columns only, since its weights start alike for all",
-            fix=Fix("standardize every column: (x - x.mean(0)) / x.std(0), with the training set's numbers"),
+            fix=Fix(
+                "standardize every column: (x - x.mean(0)) / x.std(0), with the training set's numbers",
+                repair=standard_inputs,
+            ),
             value=value,
         )
         return

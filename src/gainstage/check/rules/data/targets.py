@@ -13,6 +13,7 @@ from gainstage.check.facts.losses import Comparison, comparisons, only, plain_st
 from gainstage.check.facts.targets import step_of
 from gainstage.check.findings import Fix, Found, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.check.repairs import standard_targets
 from gainstage.signal import Ref
 
 TARGET_STEPS = Quantity(
@@ -37,6 +38,7 @@ TARGET_SMALL = Quantity(
     "loss at the start over that of answering the mean of the targets, where these are below 0.01 in size",
     warning=Limit(1e3, "Digits (targets of standard deviation s, R^2): 0.97 at 3 (s = 0.1), 0.19 at 220 (s = 0.01)."),
 )
+UNBELIEVABLE = Limit(1e12, "Money and cells are counted in billions; beyond, a sentinel or an overflow was kept.")
 TARGET_SMALL_SIZE = Limit(1e-2, "Targets below this are in a unit that is far too large for them.")
 TARGET_OFFSET_STEPS = Limit(100.0, "Steps, as above, that must be exceeded as well: a small offset is soon learned.")
 
@@ -91,7 +93,7 @@ def target_scale(evidence: Evidence) -> Iterator[Found | Value]:
             "answering their mean",
             expected="targets of standard deviation 1 around 0",
             message="the network's own start is far larger than all that it is to learn",
-            fix=Fix("train on (y - y.mean()) / y.std() and scale predictions back"),
+            fix=Fix("train on (y - y.mean()) / y.std() and scale predictions back", repair=standard_targets),
             value=small,
         )
         return
@@ -122,12 +124,16 @@ def target_scale(evidence: Evidence) -> Iterator[Found | Value]:
             message="plain SGD diverges on gradients that grow with the targets"
             if unstable
             else "the outputs start near 0 and reach the targets only after that many steps",
-            fix=Fix(
-                f"train on (y - {mean:.4g}) / {deviation or 1:.4g} and scale predictions back"
-                + ("" if deviation else "; all targets are equal")
-            ),
+            fix=Fix(_rescaled(mean, deviation), repair=standard_targets),
             value=TARGET_STEPS(steps) if steps > TARGET_STEPS.warning else offset if shifted else PLAIN_STEP(ratio),
         )
+
+
+def _rescaled(mean: float, deviation: float) -> str:
+    if max(abs(mean), deviation) > UNBELIEVABLE:
+        return "look at where these numbers come from: no unit makes targets so large"
+    said = f"train on (y - {mean:.4g}) / {deviation or 1:.4g} and scale predictions back"
+    return said + ("" if deviation else "; all targets are equal")
 
 
 @rule(

@@ -17,7 +17,7 @@ NONFINITE = Quantity(
 )
 
 
-@rule("DAT609", "error", explains=("FWD206",))
+@rule("DAT609", "error", explains=("FWD206", "OPT815"))
 def nonfinite_data(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Looks for NaN and infinite numbers in the example and in the target, and says at which index the first one is.

@@ -19,7 +19,7 @@ NARROW = Quantity(
 NARROW_WIDE = Limit(8, "How many times as wide the layers before and behind are.")
 
 
-@rule("FWD211", "note", explains=("FWD204",))
+@rule("FWD211", "note", explains=("FWD201",))
 def bottleneck(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Finds a layer of one or two units between wide ones that every path to the output leads through.

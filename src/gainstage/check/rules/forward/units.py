@@ -28,6 +28,7 @@ DEAD_UNITS = Limit(
     32,
     "Of fewer units many may be dead by chance: where each is with probability 1/2, 26 of 32 are with 3e-4.",
 )
+CLOSED = Limit(0.8, "Share of zeros; half of the entries behind weights around 0 are.")
 UNDERFLOW = Limit(
     1e-30,
     "Mean square of a signal that is lost in float32, whose squares end at 1e-38. A ReLU behind it is 0 everywhere "
@@ -46,7 +47,7 @@ UNDERFLOW = Limit(
 def dead_units(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Counts the units of each ReLU, however it is written (`clamp(min=0)`, `maximum`), that are 0 for every sample and
-    position of the example.
+    position of the example, and finds those that signs alone keep shut.
 
     ## Why is this bad?
     A unit that is never active gets no gradient and cannot come back. If a whole layer is dead and every path leads
@@ -79,6 +80,7 @@ def dead_units(evidence: Evidence) -> Iterator[Found | Value]:
     ]
     if not judged:
         raise NotMeasured(f"no ReLU whose units see at least {DEAD_SAMPLES:.0f} samples or positions")
+    yield from _closed(evidence, judged)
     suspects = {s.name: _unit_axis(evidence, s) for s in judged if evidence.forward(s.index).zeros >= DEAD.warning}
     unmeasured = {n: axis for n, axis in suspects.items() if axis != unit_axis(evidence.tape[n])}
     looked = counted(evidence.model, evidence.example, unmeasured, evidence.seed) if unmeasured else {}
@@ -111,6 +113,30 @@ def dead_units(evidence: Evidence) -> Iterator[Found | Value]:
                 "start the weight and bias before it anew: gs.initialize(model, example)", [*names, *biases]
             ),
             value=value,
+        )
+
+
+def _closed(evidence: Evidence, judged: list[Site]) -> Iterator[Found]:
+    """Rectifiers behind a weight without positive entries that reads nothing negative: only biases open them."""
+    facts = {site: weight for weight in evidence.weights for site in weight.sites}
+    for site in judged:
+        behind = weights_behind(evidence.graph, site.index)
+        found = [(facts[i], evidence.feeds(i)) for i in behind if i in facts and evidence.feeds(i)]
+        moments = evidence.forward(site.index)
+        if len(found) != 1 or moments.zeros < CLOSED or moments.dead == 1:
+            continue
+        weight, feeds = found[0]
+        if weight.constant or not weight.low < 0 >= weight.high or evidence.forward(feeds[0]).minimum < 0:
+            continue
+        yield Found(
+            "warning",
+            site.name,
+            measured=f"{moments.zeros:.0%} of the entries are 0: no entry of {weight.name} is positive, and nothing "
+            "that it reads is negative",
+            expected="weights of both signs",
+            message="sums of such products are never positive: only the biases open these units",
+            fix=evidence.fix(f"draw {weight.name} around 0: gs.initialize(model, example)", [weight.name]),
+            value=DEAD(moments.zeros),
         )
 
 

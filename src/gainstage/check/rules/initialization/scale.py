@@ -135,7 +135,7 @@ def _found(
 ) -> Found:
     into = f" behind {worst.reads}" if worst.reads else ""
     heads = [scale.weight.name for scale in scales(evidence) if scale.head]
-    names = [scale.weight.name for scale in wrong]
+    names = [scale.weight.name for scale in wrong] + (_large_ends(evidence) if worst.ratio > 1 else [])
     return Found(
         felt.severity,
         worst.weight.name,
@@ -149,6 +149,17 @@ def _found(
         ),
         value=value,
     )
+
+
+def _large_ends(evidence: Evidence) -> list[str]:
+    """The last weights of residual branches that are as far above their law: a small one is a choice."""
+    found = []
+    for site in {branch.last for branch in evidence.branches if branch.last is not None}:
+        for weight in (w for w in evidence.weights if site in w.sites and site in evidence.graph.weights):
+            std = weight.norm / sqrt(evidence.values[weight.name].numel())
+            if std * sqrt(evidence.graph.weights[site].fans.fan_in) > float(SCALE_LARGE.error):
+                found.append(weight.name)
+    return found
 
 
 FANS = Quantity(

@@ -125,8 +125,14 @@ def constant_weight(evidence: Evidence) -> Iterator[Found | Value]:
     Zhang, Dauphin, Ma, *Fixup Initialization*, ICLR 2019 (where a zero weight is right).
     """
     evidence.backward_measured()
+    factors = _second_factors(evidence)
     for weight in evidence.weights:
-        if not weight.constant or weight.name not in evidence.trainable or weight.unit_axis is None:
+        if (
+            weight.name in factors
+            or not weight.constant
+            or weight.name not in evidence.trainable
+            or weight.unit_axis is None
+        ):
             continue
         parameter = evidence.values[weight.name]
         if min(parameter.shape[0], parameter[0].numel()) < 2 or set(weight.sites) <= set(evidence.heads) | _empty(
@@ -156,6 +162,18 @@ def constant_weight(evidence: Evidence) -> Iterator[Found | Value]:
                 message="the weight has rank one: all its units start with the same sum of their inputs",
                 fix=evidence.fix(f"draw {weight.name} at random: gs.initialize(model, example)", [weight.name]),
             )
+
+
+def _second_factors(evidence: Evidence) -> set[str]:
+    """Of two zero weights one right behind the other, as in an update of low rank, the second: drawn, it would no
+    longer start at 0, and the first alone is enough."""
+    zero = {w.name: set(w.sites) for w in evidence.weights if w.zero and w.name in evidence.trainable}
+    behind: dict[str, set[int]] = {}
+    for weight in evidence.weights:
+        if weight.name in zero:
+            calls = (evidence.graph.weights.get(site) for site in weight.sites)
+            behind[weight.name] = {evidence.made_by(c.data.site) for c in calls if c is not None and c.data is not None}
+    return {n for n, reads in behind.items() if any(reads & sites for m, sites in zero.items() if m != n)}
 
 
 def _empty(evidence: Evidence, weight: Weight) -> set[int]:
@@ -219,7 +237,7 @@ def _owners(names: list[str]) -> tuple[str, ...]:
 
 
 def _equal_parameters(evidence: Evidence) -> Iterator[list[str]]:
-    """Groups of trainable weights with more than 16 entries, not all one number, whose values are bitwise equal."""
+    """Groups of trainable weights with more than 16 entries, of unlike rows, whose values are bitwise equal."""
     alike: dict[tuple[object, ...], list[str]] = {}
     for name in evidence.trainable:
         parameter = evidence.values[name]
@@ -228,7 +246,8 @@ def _equal_parameters(evidence: Evidence) -> Iterator[list[str]]:
         flat = parameter.reshape(-1)
         places = torch.linspace(0, len(flat) - 1, 16, dtype=torch.float64).long().to(flat.device)
         sample = tuple(flat[places].tolist())
-        if len(set(sample)) > 1:
+        rows = parameter.reshape(len(parameter), -1)
+        if len(set(sample)) > 1 and not bool((rows == rows[:1]).all()):  # rows that are all one were not drawn
             alike.setdefault((tuple(parameter.shape), parameter.dtype, sample), []).append(name)
     for names in alike.values():
         first = evidence.values[names[0]]

@@ -12,6 +12,7 @@ from gainstage.check.facts.running import GAP, batches_seen, broken, gap, in_tra
 from gainstage.check.facts.symptoms import severity
 from gainstage.check.findings import Found, Severity, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.check.repairs import training_mode
 
 STALE_RATIO = Quantity(
     "variance of the batch over the stored one, or its inverse; median of the channels",
@@ -66,7 +67,7 @@ def stale_statistics(evidence: Evidence) -> Iterator[Found | Value]:
             measured=f"NaN, infinite or negative running statistics in {len(bad)} of {len(found)} layers",
             expected="finite means, positive variances",
             message="in evaluation mode every output that passes here is lost",
-            fix=evidence.fix("call reset_running_stats() and run some batches in training mode", []),
+            fix=evidence.fix("call reset_running_stats() and run some batches in training mode", [], training_mode),
         )
         return
     used = {path: layer for path, layer in found.items() if batches_seen(layer) or not layer.training}
@@ -88,7 +89,7 @@ def stale_statistics(evidence: Evidence) -> Iterator[Found | Value]:
         message="no batch ever updated the running statistics"
         if never
         else f"after {batches_seen(found[worst.path])} batches the running statistics are not those of this data",
-        fix=evidence.fix("run some batches of the training data in training mode before evaluation", []),
+        fix=evidence.fix("run some batches of the training data in training mode before evaluation", [], training_mode),
         value=STALE_SHIFT(worst.shift) if worst.shift > STALE_SHIFT.warning else _ratio(worst),
     )
 

@@ -8,6 +8,7 @@ from gainstage.check.facts.dropout import drops, feeds_norm
 from gainstage.check.facts.symptoms import harm
 from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.check.repairs import small_epsilons
 from gainstage.signal import Site, ops
 
 SHIFT = Quantity(
@@ -132,6 +133,7 @@ def large_epsilon(evidence: Evidence) -> Iterator[Found | Value]:
             if 1e-2 <= eps < 1
             else "raise the signal in front of it, or lower eps",
             [],
+            small_epsilons,
         ),
         value=SHARE(variance / eps),
     )

@@ -86,7 +86,7 @@ SHARING = Quantity(
 )
 
 
-@rule("NRM402", "error", explains=("DAT603", "DAT606", "DAT607"))
+@rule("NRM402", "error", explains=("DAT603", "DAT606", "DAT607", "FWD201", "FWD202"))
 def constant_normalization(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Counts the entries that share one mean and variance in layer, group and instance normalizations.

@@ -11,6 +11,7 @@ from gainstage.check.facts.running import layers, untouched
 from gainstage.check.facts.steps import completed
 from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.check.repairs import plain_loop, plain_training
 
 
 @rule(
@@ -85,7 +86,7 @@ def training_in_eval_mode(evidence: Evidence) -> Iterator[Found | Value]:
         message="train_step leaves the model in evaluation mode"
         if step.was_training
         else "the model is in evaluation mode, and train_step does not change that",
-        fix=evidence.fix("call model.train() at the beginning of every training step", []),
+        fix=evidence.fix("call model.train() at the beginning of every training step", [], plain_training),
     )
 
 
@@ -162,7 +163,7 @@ def clipped_gradient(evidence: Evidence) -> Iterator[Found | Value]:
             f"norm of {first.used:.3g}, for a limit of {first.limit:g}",
             expected="backward, then clip, then step",
             message="there is nothing to clip at that moment, and what the optimizer uses is not clipped",
-            fix=evidence.fix("call clip_grad_norm_ between backward() and optimizer.step()", []),
+            fix=evidence.fix("call clip_grad_norm_ between backward() and optimizer.step()", [], plain_loop),
         )
     elif not value.number > CLIPPED.note:
         yield value
@@ -185,6 +186,7 @@ def clipped_gradient(evidence: Evidence) -> Iterator[Found | Value]:
                 if unscaled
                 else f"clip at about {first.arrived:.1g}, and set the step by the learning rate",
                 [],
+                plain_loop,
             ),
             value=value,
         )
@@ -258,6 +260,6 @@ def falling_rate(evidence: Evidence) -> Iterator[Found | Value]:
             expected=f"above {FALL.warning:g} of it",
             message=f"at this pace it is {whole ** (100 / (len(rates) - 1)):.0e} of its start after 100 steps: "
             "the schedule is stepped once a batch",
-            fix=evidence.fix("step the schedule once an epoch, or give it the number of steps", []),
+            fix=evidence.fix("step the schedule once an epoch, or give it the number of steps", [], plain_loop),
             value=FALL(worst[2]),
         )

@@ -38,6 +38,7 @@ RATE_FURTHER = Limit(
     16,
     "Further steps on one batch, of which the better half counts: oscillations of momentum 0.9 last about 10.",
 )
+MOST = 10_000  # beyond, what the rate is to be cannot be told from one step
 RATE_CALM = Limit(
     0.1,
     "Fall of the loss at a tenth of the rate, which shows that the rate is what makes it rise: 0.3 to 0.9 on digits "
@@ -116,7 +117,8 @@ def rate_too_high(evidence: Evidence) -> Iterator[Found | Value]:
         message="the step overshoots"
         + (f": along it the loss is lowest at about {factor:.1g} of its length" if factor else ""),
         fix=evidence.fix(
-            f"divide the learning rate by {10 ** max(1, round(-log10(factor))) if factor else 10:,}, or warm up to it",
+            f"divide the learning rate by {min(10 ** max(1, round(-log10(factor))), MOST) if factor else 10:,}, "
+            "or warm up to it",
             [],
         ),
         value=value,

@@ -9,6 +9,7 @@ from gainstage.check.experiments.own_step import OwnStep
 from gainstage.check.facts.steps import completed, held, own, scheduled, virtual
 from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.check.repairs import plain_loop
 
 STILL_ZERO = Limit(16, "Steps in a row at a rate of 0: a warm-up that starts at 0 leaves it with its first step.")
 HELD = Quantity(
@@ -72,7 +73,7 @@ def kept_gradients(evidence: Evidence) -> Iterator[Found | Value]:
                 "when the next backward pass begins",
                 expected="gradients that are zero or None",
                 message="nothing zeroes the gradients: each step goes along the sum of all gradients so far",
-                fix=evidence.fix("call optimizer.zero_grad() before backward()", []),
+                fix=evidence.fix("call optimizer.zero_grad() before backward()", [], plain_loop),
                 value=value,
             )
             return

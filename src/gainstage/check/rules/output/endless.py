@@ -27,7 +27,9 @@ def endless_loss(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Asks the loss alone, about a few outputs besides that of the model. With class labels: does it fall as the output
     for the labelled class *falls*, for every sample? With targets of the output's shape: does it fall without end,
-    below what the target itself as the output would cost?
+    below what the target itself as the output would cost,
+    or over a pole? Along
+    outputs of another shape: does it fall faster and faster?
 
     ## Why is this bad?
     Training finds what makes the loss smallest. If that is not near the target, a falling loss says nothing, and every
@@ -83,12 +85,47 @@ def _against(evidence: Evidence, part: FreeOutput) -> Found | Value | None:
     )
 
 
+def _unbounded(part: FreeOutput) -> Found | Value | None:
+    """An output that is compared with no target, along which the loss falls faster and faster."""
+    if not part.descent or part.linear:
+        return None
+    value, start, end = STILL(part.still_falling, f"output {part.number}"), part.descent[0], part.descent[-1]
+    if value.number <= STILL.error or end >= start - abs(start):
+        return value
+    return Found(
+        "error",
+        "loss",
+        measured=f"along output {part.number} alone the loss goes from {start:.3g} to {end:.3g} in {len(part.descent)} "
+        f"steps, {value.number:.0%} of it in the last quarter",
+        expected="a loss that has a lower end",
+        message="a term of the loss falls without end, the faster the farther this output is from 0",
+        fix=Fix("look for a wrong sign: a divergence, a penalty or a squared distance is added and not subtracted"),
+        value=value,
+    )
+
+
 def _endless(part: FreeOutput) -> Found | Value | None:
-    if part.perfect != part.perfect or not part.descent or not part.heeds_target:
+    if part.perfect != part.perfect:
+        return _unbounded(part)
+    if not part.descent or not part.heeds_target:
         return None
     value = STILL(part.still_falling, f"output {part.number}")
-    end = part.descent[-1]
-    if value.number <= STILL.error or part.linear or end >= part.perfect - abs(part.descent[0] - part.perfect):
+    end, lowest = part.descent[-1], min(part.descent)
+    gain = abs(part.descent[0] - part.perfect)
+    far = part.perfect - gain
+    back = max(part.descent[part.descent.index(lowest) :])
+    if lowest < far and back - lowest > 2 * gain:  # into a pole, and out of it on the other side
+        return Found(
+            "error",
+            "loss",
+            measured=f"the target itself as the output costs {part.perfect:.3g}; on the way over free outputs the loss "
+            f"falls to {lowest:.3g} and then rises to {back:.3g}",
+            expected="a loss that is smallest where output and target agree",
+            message="the loss has a pole among the outputs: somewhere it divides by 0",
+            fix=Fix("give it numbers of the kind that it wants: probabilities, where it divides by their sum"),
+            value=STILL(1.0),
+        )
+    if value.number <= STILL.error or part.linear or end >= far:
         return value
     return Found(
         "error",

@@ -1,12 +1,14 @@
 """The rule about losses that stay high whatever is learned."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.oracle import floor, free
 from gainstage.check.findings import Fix, Found, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.check.repairs import without
 
 MISSED = Quantity(
     "what the outputs cannot reach of a loss, over all that there is to gain over one answer for all samples",
@@ -76,6 +78,9 @@ def floor_out_of_reach(evidence: Evidence) -> Iterator[Found | Value]:
         f"to {found.free:.2g} over all outputs; one answer for all samples gives {found.constant:.3g}",
         expected=f"less than {quantity.warning:.0%} of this gain out of reach",
         message=f"what stands behind the last weights keeps {value.number:.0%} of it out of reach, whatever is learned",
-        fix=Fix(f"look at {found.site.op} behind the last weights: give the loss numbers that can be of any size"),
+        fix=Fix(
+            f"look at {found.site.op} behind the last weights: give the loss numbers that can be of any size",
+            repair=partial(without, names=[found.site.name]) if len(found.site.inputs) == 1 else None,
+        ),
         value=value,
     )

@@ -1,6 +1,7 @@
 """Rules about an output activation or a target that make a low loss impossible."""
 
 from collections.abc import Iterator
+from functools import partial
 from math import inf
 
 import torch
@@ -12,6 +13,7 @@ from gainstage.check.facts.losses import Comparison, comparisons
 from gainstage.check.facts.outputs import PROBABILITY
 from gainstage.check.findings import Fix, Found, Severity, Value
 from gainstage.check.quantity import Limit, Quantity
+from gainstage.check.repairs import without
 from gainstage.check.rules.output.twice import best_logits
 from gainstage.theory import Reach, reach
 
@@ -91,7 +93,8 @@ def _numbers(evidence: Evidence, comparison: Comparison, bounds: Reach) -> Itera
         message=f"{bounds.op} at the output cannot reach these targets, whatever is learned",
         fix=Fix(
             f"remove the {bounds.op} at the output, or bring the targets into {_span(bounds.low, bounds.high)} "
-            "and scale predictions back"
+            "and scale predictions back",
+            repair=partial(without, names=[evidence.tape.sites[bounds.site].name]),
         ),
         value=value,
     )
@@ -114,7 +117,10 @@ def _logits(evidence: Evidence, comparison: Comparison, bounds: Reach) -> Iterat
             measured=f"logits in {_span(bounds.low, bounds.high)}: the loss cannot fall below {floor:.3g}",
             expected=f"unbounded logits; guessing gives {guess:.3g}",
             message=f"{bounds.op} in front of the loss keeps the model from being sure of any answer",
-            fix=Fix(f"remove the {bounds.op} at the output: the loss takes raw numbers"),
+            fix=Fix(
+                f"remove the {bounds.op} at the output: the loss takes raw numbers",
+                repair=partial(without, names=[name]),
+            ),
             value=FLOOR(ratio),
         )
     elif bounds.low == 0 and bounds.high == inf and comparison.kind == "classes":
@@ -137,7 +143,7 @@ def _rectified(comparison: Comparison, name: str, op: str) -> Iterator[Found | V
         + (f"; {dead} of {rows.shape[1]} classes for every sample" if dead else ""),
         expected="logits of either sign",
         message=f"{op} in front of the loss cuts off every class whose logit is negative",
-        fix=Fix(f"remove the {op} behind the last layer"),
+        fix=Fix(f"remove the {op} behind the last layer", repair=partial(without, names=[name])),
     )
 
 

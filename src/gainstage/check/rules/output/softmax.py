@@ -1,18 +1,20 @@
 """Rules about the softmax at the output: over one unit, over the samples."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
 from gainstage.check.facts.losses import comparisons
 from gainstage.check.facts.outputs import SOFTMAX, at_output, softmax_axis
 from gainstage.check.findings import Fix, Found
+from gainstage.check.repairs import without
 
 
 @rule(
     "OUT502",
     "error",
-    explains=("OUT509", "OUT511", "OUT516", "OUT518"),
+    explains=("FWD201", "BWD303", "OUT501", "OUT509", "OUT511", "OUT516", "OUT518"),
     no_number="a softmax has one unit, or it has more",
 )
 def softmax_over_one(evidence: Evidence) -> Iterator[Found]:
@@ -74,7 +76,8 @@ def _found(where: str, measured: str) -> Found:
         message="a softmax over one unit is the constant 1: its gradient is 0, and nothing before it learns",
         fix=Fix(
             "for two classes with one output use nn.BCEWithLogitsLoss() on the raw output (no softmax, float labels of "
-            "shape [N, 1]); for C classes give the last layer C outputs and use nn.CrossEntropyLoss()"
+            "shape [N, 1]); for C classes give the last layer C outputs and use nn.CrossEntropyLoss()",
+            repair=partial(without, names=[where]),
         ),
     )
 

@@ -1,6 +1,7 @@
 """Rules about probabilities and logarithms in front of the loss: once too often, or missing."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import torch
 
@@ -17,6 +18,7 @@ from gainstage.check.facts.outputs import (
     at_output,
 )
 from gainstage.check.findings import Fix, Found, Severity
+from gainstage.check.repairs import without
 from gainstage.signal import Ref, Site, ops
 from gainstage.theory import reach
 
@@ -82,7 +84,7 @@ def double_softmax(evidence: Evidence) -> Iterator[Found]:
             measured=f"{second.op} of the output of {first.name}",
             expected="logits",
             message="the second softmax sees numbers within 1 of each other and can hardly tell classes apart",
-            fix=Fix(f"remove {first.name}"),
+            fix=Fix(f"remove {first.name}", repair=partial(without, names=[first.name])),
         )
 
 
@@ -105,7 +107,10 @@ def _twice(comparison: Comparison, name: str) -> Found:
         expected=f"logits; guessing gives {guess:.3g}",
         message=f"{_WITH_LOGITS[comparison.call.op]}, and probabilities are no logits: the smallest loss stays high "
         "and the gradient small",
-        fix=Fix("remove the softmax or sigmoid at the end of the model, and apply it only to read off probabilities"),
+        fix=Fix(
+            "remove the softmax or sigmoid at the end of the model, and apply it only to read off probabilities",
+            repair=partial(without, names=[name]),
+        ),
         value=FLOOR(floor / guess) if guess > 0 else None,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gainstage.check._registry import NotMeasured, rule
 from gainstage.check.evidence import Evidence
-from gainstage.check.facts.penalty import of_loss, of_optimizer
+from gainstage.check.facts.penalty import decoupled, of_loss, of_optimizer
 from gainstage.check.findings import Found, Value
 from gainstage.check.quantity import Limit, Quantity
 
@@ -35,7 +35,8 @@ def drowning_penalty(evidence: Evidence) -> Iterator[Found | Value]:
     labels say.
 
     ## Known problems
-    Decoupled weight decay (AdamW) is multiplied by the learning rate and not judged. A decay below 0.01 takes hundreds
+    Decoupled weight decay (AdamW) is not judged: steps without a gradient and with one and two
+    times the gradient tell it, whatever the optimizer is called. A decay below 0.01 takes hundreds
     of steps to show, and is not reported: data gradients of a trained model may be that small.
 
     ## Example
@@ -61,6 +62,8 @@ def drowning_penalty(evidence: Evidence) -> Iterator[Found | Value]:
     for pull in pulls:
         if pull.rate < PENALTY_RATE or pull.ratio < PENALTY.warning:
             yield PENALTY(pull.ratio, pull.where)
+            continue
+        if pull is of_optimizer(evidence) and decoupled(evidence):
             continue
         yield Found(
             "error" if pull.ratio > PENALTY.error else "warning",
