@@ -206,6 +206,16 @@ def test_a_fingerprint_survives_other_numbers_and_no_other_place() -> None:
     }
 
 
+def test_the_line_of_the_operation_comes_before_where_its_module_is_written() -> None:
+    told = report(finding("a.weight", source=("net.py", 7)))
+    details = Details(places={"a.weight": Place("other.py", 1)})
+    assert "net.py:7:a.weight: " in concise(told, details)
+    assert "file=net.py,line=7," in github(told, details)
+    (location,) = validated(sarif(told, details))["results"][0]["locations"]
+    assert location["physicalLocation"]["region"] == {"startLine": 7}
+    assert location["physicalLocation"]["artifactLocation"]["uri"] == "net.py"
+
+
 def test_with_a_baseline_every_result_has_its_state(sick: Report) -> None:
     assert "baselineState" not in validated(sarif(sick))["results"][0]
     known = Baseline.of(report(*sick.findings[:2]))
