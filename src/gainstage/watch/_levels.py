@@ -96,6 +96,18 @@ def peaks(x: Tensor, axis: int | None) -> Tensor:
     return some.amax(others) if others else some
 
 
+def statistics(x: Tensor, mean: Tensor, variance: Tensor) -> Numbers:
+    """What a batch normalization has stored against its batch: `ratio`, `stored` and `shift` of `reading.Norm`."""
+    some = part(_plain(x), 0).swapaxes(0, 1)
+    some = some.reshape(some.shape[0], -1)
+    own = some.mean(1)
+    spread = ((some - own[:, None]) ** 2).mean(1) + 1e-5  # as the layer itself does
+    mean, variance = _plain(mean), _plain(variance)
+    moved = (mean * mean).sum() ** 0.5 + (variance * variance).sum() ** 0.5
+    found = [variance.mean() / spread.mean(), moved, ((mean - own) ** 2 / spread).mean() ** 0.5]
+    return [float(number) for number in found] if x.is_cpu else torch.stack(found)
+
+
 def entropy(weights: Tensor) -> Numbers:
     """Mean entropy of attention weights over that of equal weights on the keys that are not masked."""
     weights = (weights[:4, ..., -QUERIES:, :] if weights.dim() > 1 else weights).float()

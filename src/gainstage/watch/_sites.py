@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from gainstage.run import tensors_among, tensors_in
 from gainstage.signal import Modules, op_name, ops, sample_axis, unchecked
-from gainstage.watch._levels import QUERIES, Numbers, entropy, host, levels, part, peaks, rms
+from gainstage.watch._levels import QUERIES, Numbers, entropy, host, levels, part, peaks, rms, statistics
 
 WINDOW = 5  # reports in which a dead unit was never active
 MASKED = -1e4  # logits below are a mask
@@ -168,12 +168,7 @@ class Sites(TorchFunctionMode):
         stored = kwargs.get("running_var", args[2] if len(args) > 2 else None)
         mean = kwargs.get("running_mean", args[1] if len(args) > 1 else None)
         if isinstance(stored, Tensor) and isinstance(mean, Tensor) and x.dim() > 1:
-            some = part(x, 0).float().transpose(0, 1)
-            spread, own = torch.var_mean(some.reshape(some.shape[0], -1), 1, correction=0)
-            spread = spread + 1e-5  # as the layer itself does
-            ratio, moved = stored.mean() / spread.mean(), mean.norm() + stored.norm()
-            shift = ((mean - own).square() / spread).mean().sqrt()
-            self._put("norm", self.modules.path, host(torch.stack([ratio, moved, shift])))
+            self._put("norm", self.modules.path, statistics(x, mean, stored))
 
 
 @lru_cache(4096)
