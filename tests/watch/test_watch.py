@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 import gainstage as gs
 from gainstage.watch import JSONL, read
-from gainstage.watch._levels import levels, part, rms
+from gainstage.watch._levels import levels, part, rms, statistics
 
 G = torch.Generator().manual_seed(0)
 BATCHES = [(torch.randn(16, 8, generator=G), torch.randint(0, 3, (16,), generator=G)) for _ in range(24)]
@@ -340,6 +340,24 @@ def test_of_a_large_signal_whole_units_of_eight_samples_are_read(
         over = some.movedim(axis, 0)
         assert between == pytest.approx((over - over.mean(0)).square().mean().item(), rel=1e-4)
     assert rms(x, axis) == pytest.approx([some.square().mean().sqrt().item()], rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["plain", "channels last", "bfloat16", "float64", "transposed"])
+def test_however_a_signal_lies_in_memory_its_numbers_are_the_same(kind: str) -> None:
+    torch.manual_seed(0)
+    x, mean, variance = torch.randn(16, 4, 6, 6) * 2 + 1, torch.ones(4), torch.full((4,), 4.0)
+    given = {
+        "plain": x,
+        "channels last": x.to(memory_format=torch.channels_last),
+        "bfloat16": x.bfloat16(),
+        "float64": x.double(),
+        "transposed": x.mT.contiguous().mT,
+    }[kind]
+    assert statistics(given, mean, variance) == pytest.approx(statistics(x, mean, variance), rel=0.01, abs=0.01)
+    assert levels(given, 0, "conv2d") == pytest.approx(levels(x, 0, "conv2d"), rel=0.01, nan_ok=True)
+    assert rms(given, 0) == pytest.approx(rms(x, 0), rel=0.01)
+    ratio, stored, shift = statistics(given, mean, variance)
+    assert (ratio, stored, shift) == pytest.approx((1.0, 10.0, 0.0), abs=0.1)
 
 
 def test_groups_of_a_transfer_are_told_by_their_names_with_rate_and_step() -> None:

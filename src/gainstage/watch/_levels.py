@@ -98,11 +98,13 @@ def peaks(x: Tensor, axis: int | None) -> Tensor:
 
 def statistics(x: Tensor, mean: Tensor, variance: Tensor) -> Numbers:
     """What a batch normalization has stored against its batch: `ratio`, `stored` and `shift` of `reading.Norm`."""
-    some = part(_plain(x), 0).swapaxes(0, 1)
-    some = some.reshape(some.shape[0], -1)
+    given: list[Any] = [part(_plain(x), 0), _plain(mean), _plain(variance)]
+    if not all(isinstance(each, np.ndarray) for each in given):
+        given = [torch.as_tensor(each) for each in given]
+    some, mean, variance = given
+    some = some.swapaxes(0, 1).reshape(some.shape[1], -1)
     own = some.mean(1)
     spread = ((some - own[:, None]) ** 2).mean(1) + 1e-5  # as the layer itself does
-    mean, variance = _plain(mean), _plain(variance)
     moved = (mean * mean).sum() ** 0.5 + (variance * variance).sum() ** 0.5
     found = [variance.mean() / spread.mean(), moved, ((mean - own) ** 2 / spread).mean() ** 0.5]
     return [float(number) for number in found] if x.is_cpu else torch.stack(found)
