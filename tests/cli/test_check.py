@@ -131,13 +131,15 @@ def test_a_format_goes_to_a_file_or_to_standard_output_alike(run, room: Path) ->
         assert (room / "report").read_text(encoding="utf-8") == printed.stdout, style
 
 
-def test_findings_are_shown_at_the_class_that_the_user_wrote(run, room: Path) -> None:
+def test_findings_are_shown_at_the_line_that_calls_their_operation(run, room: Path) -> None:
     (room / "own.py").write_text(OWN)
     lines = run("check", "own.py:build", "--select", "INI101", "--output-format", "concise").stdout.splitlines()
     at = {line.split(":")[2]: line.split(":")[1] for line in lines[:-1]}
-    block = OWN.splitlines().index("class Block(nn.Module):") + 1
-    net = OWN.splitlines().index("class Net(nn.Module):") + 1
-    assert at == {"block.inner.weight": str(block), "stem.weight": str(net)}
+    inner, stem = (
+        next(n for n, line in enumerate(OWN.splitlines(), 1) if f"self.{layer}(x)" in line)
+        for layer in ("inner", "stem")
+    )
+    assert at == {"block.inner.weight": str(inner), "stem.weight": str(stem)}
     assert all(line.startswith("own.py:") for line in lines[:-1])
 
 

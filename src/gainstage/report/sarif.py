@@ -21,10 +21,10 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 def sarif(report: "Report", details: Details | None = None) -> str:
     """The report as one SARIF log with one run.
 
-    A finding's `where` is its logical location; its physical one is the source of that module, or of the factory,
-    where `details` knows it. A rule that could not be judged is a notification of the run. With a baseline, every
-    result says whether it is `new` or `unchanged`. Results keep their fingerprint while rule and place stay the same.
-    Their properties hold `value`, `quantity` and `limit` as the JSON report does.
+    A finding's `where` is its logical location; its physical one is the line that calls its operation, else the source
+    of that module, or of the factory, where `details` knows it. A rule that could not be judged is a notification of
+    the run. With a baseline, every result says whether it is `new` or `unchanged`. Results keep their fingerprint while
+    rule and kind of place stay the same. Their properties hold `value`, `quantity` and `limit` as the JSON report does.
 
     Args:
         report: what a check found.
