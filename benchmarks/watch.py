@@ -189,7 +189,7 @@ def ratio(name: str, arm: str, plain: Callable[[int], float], rounds: int) -> tu
 def tensors() -> dict[int, int]:
     """The bytes behind every tensor that Python knows."""
     gc.collect()
-    alive = [t for t in gc.get_objects() if isinstance(t, Tensor) and t.layout is torch.strided and has_data(t)]
+    alive = [t for t in gc.get_objects() if issubclass(type(t), Tensor) and t.layout is torch.strided and has_data(t)]
     found = [t.untyped_storage() for t in alive]
     return {storage.data_ptr(): storage.nbytes() for storage in found}
 
