@@ -88,12 +88,25 @@ def _plain(x: Tensor) -> "Tensor | Array":
     return real(x)
 
 
-def peaks(x: Tensor, axis: int | None) -> Tensor:
+def peaks(x: Tensor, axis: int | None) -> "Array | Tensor":
     """The largest entry of every unit: a channel of an image, the last axis of anything else."""
     unit = 1 if x.dim() >= 4 else x.dim() - 1
-    some: Tensor = part(x.detach(), axis, max(8 * ENTRIES, SEEN * x.shape[unit]))
+    some = part(_plain(x), axis, max(8 * ENTRIES, SEEN * x.shape[unit]))
+    if isinstance(some, np.ndarray):
+        units = some.swapaxes(0, 1).reshape(x.shape[1], -1) if unit == 1 and x.dim() >= 4 else None
+        found: Array = some.reshape(-1, x.shape[-1]).max(0) if units is None else units.max(1)
+        return found
     others = [a for a in range(x.dim()) if a != unit]
     return some.amax(others) if others else some
+
+
+def idle(before: "Array | Tensor | None", peak: "Array | Tensor") -> "Array | Tensor":
+    """In how many reports to the last each unit was 0 or less."""
+    on_host = isinstance(peak, np.ndarray)
+    if before is None or before.shape != peak.shape or isinstance(before, np.ndarray) != on_host:
+        before = np.zeros(peak.shape, np.int32) if on_host else torch.zeros_like(peak, dtype=torch.int32)
+    now: Array | Tensor = (before + 1) * (peak <= 0)
+    return now
 
 
 def statistics(x: Tensor, mean: Tensor, variance: Tensor) -> Numbers:

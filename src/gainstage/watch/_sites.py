@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from gainstage.run import tensors_among, tensors_in
 from gainstage.signal import Modules, op_name, ops, sample_axis, unchecked
-from gainstage.watch._levels import QUERIES, Numbers, entropy, host, levels, part, peaks, rms, statistics
+from gainstage.watch._levels import QUERIES, Numbers, entropy, host, idle, levels, part, peaks, rms, statistics
 
 WINDOW = 5  # reports in which a dead unit was never active
 MASKED = -1e4  # logits below are a mask
@@ -33,7 +33,7 @@ class Sites(TorchFunctionMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model, self.modules = model, Modules(model)
-        self._idle: dict[str, tuple[int, Tensor]] = {}  # of a rectifier: reports, and those since each unit was active
+        self._idle: dict[str, tuple[int, Any]] = {}  # of a rectifier: reports, and those since each unit was active
         self._stack: ExitStack | None = None
         self.rows: list[Row] = []
         self.begin()
@@ -115,13 +115,14 @@ class Sites(TorchFunctionMode):
             with torch.no_grad():
                 self._put("backward", name, rms(gradient, axis))
 
-    def _units(self, name: str, peak: Tensor) -> None:
-        reports, idle = self._idle.get(name, (0, peak))
-        if not reports or idle.shape != peak.shape:
-            reports, idle = 0, torch.zeros_like(peak, dtype=torch.int32)
-        idle = torch.where(peak > 0, 0, idle + 1)
-        self._idle[name] = reports + 1, idle
-        self._put("dead", name, host((idle >= min(WINDOW, reports + 1)).double().mean()[None]))
+    def _units(self, name: str, peak: Any) -> None:
+        reports, before = self._idle.get(name, (0, None))
+        if before is None or before.shape != peak.shape:
+            reports = 0
+        now = idle(before, peak)
+        self._idle[name] = reports + 1, now
+        dead = now >= min(WINDOW, reports + 1)
+        self._put("dead", name, host(dead.double().mean()[None]) if isinstance(dead, Tensor) else [float(dead.mean())])
 
     def _attend(self, op: str, name: str, x: Tensor, args: Any, kwargs: Any) -> None:
         if op == "softmax":
