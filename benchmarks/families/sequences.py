@@ -28,7 +28,7 @@ def lstm() -> Task:
     return classify_digits(Rows(nn.LSTM, 52), 32)
 
 
-@family("GRU over 60 steps")
+@family("GRU over 60 steps", tuned=True)
 def gru() -> Task:
     return classify_digits(Rows(nn.GRU, 52), 32)
 

@@ -152,6 +152,13 @@ def test_recurrent_weights_are_orthogonal_with_forget_bias_one() -> None:
             assert not parameter.any()
 
 
+def test_the_gate_that_keeps_the_state_of_a_gru_starts_at_one() -> None:
+    gru = nn.GRU(8, 16, batch_first=True)
+    gs.initialize(gru, torch.randn(4, 6, 8))
+    assert [float(gate.mean()) for gate in gru.bias_ih_l0.detach().chunk(3)] == [0, 1, 0]  # reset, update, new
+    assert not gru.bias_hh_l0.any()
+
+
 def test_weights_before_a_normalization_are_marked_scale_free() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2))
     plan = gs.plan(model, torch.randn(4, 3, 8, 8))

@@ -108,3 +108,21 @@ def test_the_proof_can_be_switched_off_and_says_where_there_is_none() -> None:
     empty = nn.Sequential(nn.Linear(8, 16, device="meta"))
     with pytest.raises(gs.GainstageError, match="meta"):
         gs.initialize(empty, torch.randn(32, 8))
+
+
+def test_what_reads_next_to_nothing_is_not_made_so_large_that_it_cannot_learn() -> None:
+    class Faint(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.head = nn.Linear(32, 64), nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = torch.tanh(self.first(x))
+            for _ in range(52):
+                h = torch.fft.ifft(torch.fft.fft(h)).real / 2  # no plan knows what this does to a level
+            return self.head(h)
+
+    torch.manual_seed(0)
+    model = Faint()
+    gs.initialize(model, torch.randn(64, 32))
+    assert float(model.head.weight.detach().std()) < 30

@@ -10,6 +10,7 @@ from gainstage.plan._plan import AUTO, Plan
 from gainstage.run import named_parameters, over_ranks, replicated_like, whole
 from gainstage.signal import Graph, Site, measure, observe, ops, plain_of
 
+_MOST = 30.0  # times what theory gives a weight: made larger still, it would hardly learn
 _FEW = 64  # entries behind a weight; of fewer a mean square says little
 
 
@@ -53,6 +54,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
         if not (isfinite(level) and level > 0):
             return
         factor = (target / level) ** 0.5 if aims.missed(name, level, output.numel()) else 1.0
+        factor = min(factor, _MOST) if beyond > 1 else factor
         factors[name], levels[name] = factor, [level * factor**2]
         if factor == 1:
             return
@@ -80,6 +82,7 @@ def calibrated(plan: Plan, graph: Graph, model: nn.Module, example: Any, *, beyo
             and aims.off(mean, target, _FEW)
         ):
             factor *= (target / mean) ** 0.5
+        factor = min(factor, _MOST) if beyond > 1 else factor
         if factor != 1:
             laws[name] = law.scaled(float(f"{factor:.6g}" if beyond == 1 else f"{factor:.3g}"))
     return plan.replace(laws, because="calibrated on one batch" if beyond == 1 else "rescaled by the level measured")

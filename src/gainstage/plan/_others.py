@@ -108,5 +108,5 @@ def _recurrent(context: Context, use: Use) -> Assignment:
     role = Role("recurrent bias" + gates, "recurrent bias")
     if op.forget is not None and use.first_bias:
         law = init.blocks(tuple(init.ones() if gate == op.forget else init.zeros() for gate in range(op.gates)))
-        return Assignment(role, law, "forget gate at 1: the cell remembers before it has learned to")
+        return Assignment(role, law, "the gate that keeps the state at 1: the cell remembers before it has learned to")
     return Assignment(role, init.zeros(), "no offset before the first step")

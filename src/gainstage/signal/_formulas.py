@@ -80,11 +80,11 @@ def normalized(call: Call) -> float:
 
 
 def state(level: float) -> Formula:
-    r"""Stationary mean square of a recurrent state, its gates and candidates at level 1, the forget bias at 1.
+    r"""Stationary mean square of a recurrent state: gates and candidates at level 1, a bias of 1 where it is kept.
 
     With independent steps, s a sigmoid and z a standard normal: LSTM $\mathbb{E}[s^2]\, \mathbb{E}[\tanh(c)^2]$ with
     $\mathbb{E}[c^2] = \mathbb{E}[s^2]\, \mathbb{E}[\tanh^2] / (1 - \mathbb{E}[s(1 + z)^2])$; GRU
-    $\mathbb{E}[s^2]\, \mathbb{E}[\tanh^2] / (1 - \mathbb{E}[s^2])$; plain $\mathbb{E}[\tanh^2]$.
+    $\mathbb{E}[(1 - s(1 + z))^2]\, \mathbb{E}[\tanh^2] / (1 - \mathbb{E}[s(1 + z)^2])$; plain $\mathbb{E}[\tanh^2]$.
     """
     return lambda call: level
 

@@ -83,7 +83,7 @@ class Op:
         centred: a normalization that subtracts a mean.
         channels: a dropout that drops whole channels.
         always: a dropout that is on unless it is told otherwise.
-        gates, forget: of a recurrent cell: how many gates a weight packs, and which one forgets.
+        gates, forget: of a recurrent cell: how many gates a weight packs, and which one keeps the state.
         forward: the mean square of what it writes, from those of what it reads; None where nothing is known.
         back: the factor on the gradient's mean square that reaches one of them; None where nothing is known.
         spread: mean square, mean and likeness of what it writes, in a forecast, where it mixes positions or units.
@@ -145,7 +145,7 @@ _LAYER = "input hx params has_biases num_layers dropout train bidirectional batc
 _CELL = "input hx w_ih w_hh b_ih b_hh"
 # Formulas that several rows share; their sources stand with them.
 _Same = dict[str, Any]
-_LSTM, _GRU, _TANH, _RELU = (_Same(forward=formulas.state(level)) for level in (0.06, 0.16, 0.4, 1.0))
+_LSTM, _GRU, _TANH, _RELU = (_Same(forward=formulas.state(level)) for level in (0.06, 0.1, 0.4, 1.0))
 _DROPS = _Same(forward=formulas.dropped, back=formulas.dropped_back)
 _AVERAGES = _Same(forward=formulas.averaged, back=formulas.averaged_back, mixes="positions", **mixing.AVERAGED)
 _PRODUCT = _Same(forward=formulas.contracted, mixes="positions", **mixing.CONTRACTED)
@@ -174,8 +174,8 @@ _ROWS: tuple[Op, ...] = (
     *_rows("matmul", "baddbmm", "input batch1 batch2", **_PRODUCT),
     *_rows("recurrent", "lstm", _LAYER, gates=4, forget=1, **_LSTM, mixes="positions"),
     *_rows("recurrent", "lstm_cell", _CELL, gates=4, forget=1, **_LSTM),
-    *_rows("recurrent", "gru", _LAYER, gates=3, **_GRU, mixes="positions"),
-    *_rows("recurrent", "gru_cell", _CELL, gates=3, **_GRU),
+    *_rows("recurrent", "gru", _LAYER, gates=3, forget=1, **_GRU, mixes="positions"),
+    *_rows("recurrent", "gru_cell", _CELL, gates=3, forget=1, **_GRU),
     *_rows("recurrent", "rnn_tanh", _LAYER, **_TANH, mixes="positions"),
     *_rows("recurrent", "rnn_tanh_cell", _CELL, **_TANH),
     *_rows("recurrent", "rnn_relu", _LAYER, rectifies=True, **_RELU, mixes="positions"),
