@@ -1,6 +1,6 @@
 """Random modules that run: is a plan made for each, without an exception or a NaN, the same twice and at any scale?
 
-    python benchmarks/fuzz_starts.py --modules 2000     one core; the summary goes to results/fuzz_starts.txt
+    python benchmarks/fuzz_starts.py --modules 2000     one core, about 20 minutes; --store FILE keeps the summary
     python benchmarks/fuzz_starts.py --seed 17          one module again, with its source
 
 Of every module (`tests/helpers/fuzz/grammar.py`; tied, functional, in place, complex, bfloat16, lazy, scripted, nested
