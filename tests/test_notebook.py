@@ -34,6 +34,12 @@ def test_a_report_shows_its_counts_and_folds_every_finding(shown):
     assert report.findings[0].fix.text.split()[0] in page
 
 
+def test_a_forecast_folds_its_table():
+    page = gs.foresee(nn.Sequential(nn.Linear(8, 16), nn.ReLU()), torch.randn(4, 8))._repr_html_()
+    assert page.startswith("<div><b>Sequential: 2 sites, 100% covered, first loss ")
+    assert "0/linear#0" in page
+
+
 def test_a_plan_a_tape_and_results_fold_their_tables(shown):
     _, plan, tape = shown
     assert "4 parameters" in plan._repr_html_()

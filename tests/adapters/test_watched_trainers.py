@@ -71,6 +71,26 @@ def test_lightning_is_watched_by_a_callback(lightning: Any) -> None:
     assert not nn.modules.module._global_forward_hooks
 
 
+def test_lightning_trains_at_the_rates_of_a_transfer(lightning: Any) -> None:
+    """The factory builds what the module holds; its own optimizer, SGD, is back afterwards."""
+    from gainstage.adapters.lightning import Transferred
+
+    def make(width: int) -> Any:
+        return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 3)), X[:8]
+
+    trainer, module, loader = lightning
+    move, model = gs.transfer(make, 8, 32), module()
+    move.apply(model.net)
+    fitted = trainer(Transferred(move, lambda o: torch.optim.lr_scheduler.StepLR(o, 10, 0.5), lr=0.01), steps=4)
+    fitted.fit(model, loader)
+    (optimizer,) = fitted.optimizers
+    rates = {name: group["lr"] for group in optimizer.param_groups for name in group["names"]}
+    assert rates["0.weight"] == 0.01
+    assert rates["2.weight"] == 0.01 / 4
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert isinstance(model.configure_optimizers(), torch.optim.SGD)
+
+
 def test_a_lightning_module_is_a_subject_before_its_first_step(lightning: Any) -> None:
     from gainstage.adapters.lightning import subject
 
@@ -119,6 +139,26 @@ def hf(directory: Path, **kwargs: Any) -> Any:
         save_strategy="no", disable_tqdm=True, eval_strategy="steps", eval_steps=4,
     )  # fmt: skip
     return Trainer(GPT2LMHeadModel(config), given, train_dataset=Tokens(), eval_dataset=Tokens(), **kwargs)
+
+
+def test_transformers_trains_at_the_rates_of_a_transfer(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from gainstage.adapters.transformers import optimizers
+
+    def make(width: int) -> Any:
+        config = GPT2Config(
+            vocab_size=32, n_positions=16, n_embd=width, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0
+        )
+        return GPT2LMHeadModel(config), {"input_ids": Tokens()[0]["input_ids"][None]}
+
+    move, trainer = gs.transfer(make, 8, 16), hf(tmp_path)
+    given = optimizers(move, trainer.model, trainer.args)
+    again = type(trainer)(trainer.model, trainer.args, train_dataset=Tokens(), eval_dataset=Tokens(), optimizers=given)
+    again.train()
+    first = {name: g["initial_lr"] for g in again.optimizer.param_groups for name in g["names"]}
+    assert first["transformer.wte.weight"] == trainer.args.learning_rate
+    assert first["transformer.h.0.mlp.c_fc.weight"] == trainer.args.learning_rate / 2
 
 
 def test_a_transformers_trainer_is_checked_and_watched(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ import pytest
 from click.testing import Result
 from interrupt import answers_ctrl_c
 
-from gainstage.cli._study import Tally, default_store
-from gainstage.study import Progress, Serial
+from gainstage.cli._study import default_store
+from gainstage.study import Progress, Serial, Tally
 
 STUDY = """
 data = "iris"

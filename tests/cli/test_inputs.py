@@ -8,8 +8,9 @@ from torch import nn
 
 from gainstage.cli._errors import CannotRun
 from gainstage.cli._inputs import Shape, example_from, parse
-from gainstage.cli._objective import LOSSES, with_objective
+from gainstage.cli._objective import with_objective
 from gainstage.cli._target import load
+from gainstage.run import LOSSES
 
 MODEL = nn.Linear(2, 2)
 
@@ -92,13 +93,17 @@ def test_a_loss_by_name_has_a_target_that_it_takes(room: Path, loss: str) -> Non
     output = subject.model(subject.example)
     if loss == "binary_cross_entropy":
         output = output.sigmoid()
-    assert subject.loss(output, subject.target).isfinite()
+    if loss == "kl_div":
+        output = output.log_softmax(-1)
+    value = subject.loss(output, subject.target)
+    assert value.isfinite()
+    assert value.dim() == 0
 
 
 def test_labels_are_below_the_number_of_classes_and_an_unknown_loss_is_told(room: Path) -> None:
     bare = load("nets.py:with_example", [], seed=0)
     assert set(with_objective(bare, "cross_entropy", 2, seed=0).target.tolist()) == {0, 1}
     assert set(with_objective(bare, "cross_entropy", None, seed=0).target.tolist()) == {0, 1, 2}
-    for loss, classes, said in [("cross_entrpy", None, "Did you mean 'cross_entropy'"), (None, 3, "add --loss")]:
+    for loss, classes, said in [("cross_entrpy", None, "did you mean 'cross_entropy'"), (None, 3, "add --loss")]:
         with pytest.raises(CannotRun, match=said):
             with_objective(bare, loss, classes, seed=0)

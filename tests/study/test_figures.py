@@ -12,7 +12,7 @@ from gainstage.study import ArmResult
 from gainstage.study._arm import Arm, grid
 from gainstage.study._errors import StudyError
 from gainstage.study._points import bands
-from gainstage.study.figures import curves, heatmap, plot, scores
+from gainstage.study.figures import curves, differences, heatmap, plot, scores
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,26 @@ def test_the_band_is_the_t_interval_over_the_seeds() -> None:
     assert last.mean == pytest.approx(0.85)
     assert last.high - last.mean == pytest.approx(2.7764 * 0.0158114 / 5**0.5, rel=1e-4)
     assert last.mean - last.low == pytest.approx(last.high - last.mean)
+
+
+def test_differences_are_paired_and_stand_beside_the_margin() -> None:
+    """Seeds that go up and down together: the interval is that of the differences, 0.02 ± 4.303 · 0.001 / sqrt(3)."""
+    results = results_of(
+        [arm_result(Arm(depth=d), scores) for d, scores in ((1, [0.8, 0.9, 0.7]), (2, [0.819, 0.92, 0.721]))]
+    )
+    ax = differences(results, to=0)
+    (bars,) = ax.containers
+    assert list(bars[0].get_xdata()) == pytest.approx([0.02])
+    (ends,) = bars[2][0].get_segments()
+    half = max((ends[1][0] - ends[0][0]) / 2, 0)
+    spread = max(0.001, results.resolution / 6**0.5)
+    assert half == pytest.approx(4.3027 * spread / 3**0.5, rel=1e-3)
+    assert sorted(lines(ax)["a seed"].get_xdata()) == pytest.approx([0.019, 0.02, 0.021])
+    (band,) = ax.patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((-results.margin, results.margin))
+    assert [t.get_text() for t in differences(results).get_yticklabels()] == [results.labels[0]]  # to the best
+    with pytest.raises(StudyError, match="two arms"):
+        differences(results_of([arm_result(Arm(), [0.9])]))
 
 
 def test_one_seed_has_no_band() -> None:

@@ -1,6 +1,8 @@
 import json
 import math
+import sys
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -250,3 +252,12 @@ def test_errors_name_what_there_is() -> None:
         found.verdicts("dept")
     with pytest.raises(StudyError, match="has 1 outcomes, not 3: one a seed"):
         Results("digits", "accuracy", 0.1, 300, 0.01, SEEDS, (ArmResult(Arm(), 0.1, (), False, (outcome(0.9),)),))
+
+
+def test_rows_are_a_data_frame_where_there_is_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = results(grid(depth=[1, 2]))
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
+    assert made.to_pandas() == list(made.rows())
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(StudyError, match="pip install pandas"):
+        made.to_pandas()

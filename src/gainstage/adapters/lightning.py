@@ -1,12 +1,16 @@
-"""Lightning: a callback that watches what the Trainer fits, and the subject of a module before it is fitted."""
+"""Lightning: callbacks that watch what the Trainer fits and train at a transfer's rates; a module's subject."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback
 from torch import nn
 
 from gainstage.run import Subject, capture
 from gainstage.watch import Watch as _Watch
+
+if TYPE_CHECKING:
+    from gainstage.transfer import Scaled
 
 
 class Watch(Callback):
@@ -38,6 +42,36 @@ class Watch(Callback):
         """Its hooks are gone, also after an exception; `watch.report` stays."""
         if self.watch is not None:
             self.watch.close()
+
+
+class Transferred(Callback):
+    """Trains with the optimizer of a transfer, at the target's rates, in place of the one that the module configures.
+
+    Args:
+        move: what `gs.transfer` gave; the module is, or holds, a model of its target's size.
+        schedule: `schedule(optimizer)` returns a scheduler of `torch.optim.lr_scheduler`, or what else a Lightning
+            module may return beside an optimizer.
+        options: `lr`, `weight_decay`, `eps` and others of `move.make_optimizer`, as they are at the base.
+
+    Example:
+        trainer = L.Trainer(callbacks=[Transferred(move, lr=3e-3, weight_decay=0.1)])
+    """
+
+    def __init__(self, move: "Scaled", schedule: Callable[[Any], Any] | None = None, **options: Any) -> None:
+        self.move, self.schedule, self.options = move, schedule, options
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Before the Trainer asks the module for its optimizer."""
+
+        def configured() -> Any:
+            made = self.move.make_optimizer(pl_module, **self.options)
+            return made if self.schedule is None else ([made], [self.schedule(made)])
+
+        pl_module.configure_optimizers = configured
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """The module's own method is back."""
+        pl_module.__dict__.pop("configure_optimizers", None)
 
 
 def subject(trainer: Any, module: nn.Module, *fit: Any, **kwargs: Any) -> Subject:

@@ -62,8 +62,8 @@ def subject(trainer: Any) -> Subject:
 def optimizers(move: "Scaled", model: nn.Module, args: Any) -> tuple[Optimizer, None]:
     """What `Trainer(..., optimizers=)` takes: the optimizer of the training arguments, at the target's rates.
 
-    The learning rate, weight decay, epsilon and betas of `args` are those of the base. Trainer makes its own schedule,
-    which multiplies every group by the same factor.
+    The learning rate, weight decay, epsilon and betas of `args` are those of the base. As with Trainer's own optimizer,
+    biases and scales do not decay. Trainer makes its own schedule, which multiplies every group by the same factor.
 
     Args:
         move: what `gs.transfer` gave.
@@ -91,6 +91,7 @@ def optimizers(move: "Scaled", model: nn.Module, args: Any) -> tuple[Optimizer, 
         [0.00025, 0.001]
     """
     given: dict[str, Any] = {"lr": args.learning_rate, "weight_decay": args.weight_decay}
+    given["no_decay"] = [name for name, parameter in model.named_parameters() if parameter.dim() < 2]
     if move.optimizer != "sgd":
         given["eps"] = args.adam_epsilon
     if move.optimizer == "adam":

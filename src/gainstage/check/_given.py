@@ -1,21 +1,15 @@
 """What people call `check` with: a subject or a trainer, a batch of NumPy arrays or a loader, a loss by its name."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
 from gainstage.errors import GainstageError
-from gainstage.run import Loss, Subject, map_tensors, subject_from
-
-_LOSSES = sorted(
-    name for name in dir(F) if name.endswith(("_loss", "cross_entropy", "cross_entropy_with_logits", "_div"))
-)
+from gainstage.run import Loss, Subject, loss_of, map_tensors, subject_from
 
 
 def given(model: Any, example: Any, target: Any, loss: Any, optimizer: Any, train_step: Any) -> Subject:
@@ -75,9 +69,4 @@ def _function(loss: Any) -> Loss | None:
             raise GainstageError(f"the loss {loss.__name__} is a class: give an instance, loss=nn.{loss.__name__}()")
         function: Loss | None = loss
         return function
-    if loss in _LOSSES:
-        found: Loss = getattr(F, loss)
-        return found
-    near = get_close_matches(loss, _LOSSES, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise GainstageError(f"loss={loss!r} is no loss of torch.nn.functional{hint}")
+    return loss_of(loss)

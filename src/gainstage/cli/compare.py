@@ -11,12 +11,12 @@ from gainstage.cli._errors import VERBOSE, CannotRun, explain
 from gainstage.cli._files import write_text
 from gainstage.cli._options import output_format, verbose
 from gainstage.cli._report import can_write
-from gainstage.cli._study import Tally, default_store, executor_of, shown, study_from
+from gainstage.cli._study import default_store, executor_of, study_from
 from gainstage.cli._terminal import note, output_is_ours, say, wants_color
 
 if TYPE_CHECKING:
     from gainstage.report.study import StudyDetails
-    from gainstage.study import Results, Study
+    from gainstage.study import Results, Study, Tally
 
 FORMATS = ("text", "json", "html", "csv")
 _FILE = click.Path(path_type=Path)
@@ -81,6 +81,8 @@ def compare(
         given: dict[str, Any] = {"seeds": seeds, "steps": steps, "data": data}
         study = replace(study, **{name: value for name, value in given.items() if value is not None})
         where = store or default_store()
+        from gainstage.study import Tally
+
         tally = Tally(len(study.arms) * len(study.seed_list))
         results = _run(study, where, kind, workers, tally)
     if tally.known:
@@ -94,7 +96,7 @@ def _default() -> "tuple[Study, str]":
     return textbook(), "textbook comparison"
 
 
-def _run(study: "Study", where: Path, kind: str, workers: int | None, tally: Tally) -> "Results":
+def _run(study: "Study", where: Path, kind: str, workers: int | None, tally: "Tally") -> "Results":
     """Run the study; where it ends early, say what is kept."""
     from gainstage.errors import GainstageError
     from gainstage.study import DamagedTrials, Store
@@ -105,8 +107,8 @@ def _run(study: "Study", where: Path, kind: str, workers: int | None, tally: Tal
     with Store(where) as store, warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedTrials)  # told below, with their number
         try:
-            with executor_of(kind, workers) as executor, shown(tally) as told:
-                results = study.run(executor=executor, store=store, on_done=[told])
+            with executor_of(kind, workers) as executor:
+                results = study.run(executor=executor, store=store, progress=tally)
             if store.damaged:
                 note(f"{store.damaged} of the trials in {where} were damaged, and were computed anew")
             return results
@@ -119,7 +121,7 @@ def _run(study: "Study", where: Path, kind: str, workers: int | None, tally: Tal
             raise CannotRun(f"{said}\n{kept()}") from error
 
 
-def _details(results: "Results", title: str, where: Path, tally: Tally, *, claims: bool) -> "StudyDetails":
+def _details(results: "Results", title: str, where: Path, tally: "Tally", *, claims: bool) -> "StudyDetails":
     from gainstage.report.study import StudyDetails, versions
 
     judged: Any = ()

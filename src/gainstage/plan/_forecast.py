@@ -8,6 +8,7 @@ from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 from gainstage._columns import columns
+from gainstage._notebook import folded
 from gainstage.signal import ops
 from gainstage.theory import Foreseen
 from gainstage.theory.precision import FORMATS, outside
@@ -115,6 +116,12 @@ class Forecast:
         named = f"; the rest are these or rest on them, taken as 1: {left}" if left else ""
         said.append(f"predicted; {self.coverage:.0%} of {len(self.sites)} sites covered{named}")
         return "\n".join(said)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: how much is covered and the first loss, and folded the table."""
+        loss = "" if self.loss is None else f", first loss {self.loss:.3f}"
+        head = f"{self.model}: {len(self.sites)} sites, {self.coverage:.0%} covered{loss}"
+        return folded(head, [("level, likeness and gradient of every layer", self.table(None))])
 
     def to_json(self) -> str:
         """The forecast as JSON text."""

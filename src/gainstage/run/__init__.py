@@ -28,6 +28,9 @@ from gainstage.run._lazy import give_shapes as give_shapes
 from gainstage.run._lazy import with_shapes as with_shapes
 from gainstage.run._lines import Line as Line
 from gainstage.run._lines import line_of_user as line_of_user
+from gainstage.run._losses import LOSSES as LOSSES
+from gainstage.run._losses import loss_of as loss_of
+from gainstage.run._losses import target_for as target_for
 from gainstage.run._names import bare_names as bare_names
 from gainstage.run._names import class_name as class_name
 from gainstage.run._names import named_modules as named_modules

@@ -15,8 +15,11 @@ from gainstage.study._measured import ArmResult as ArmResult
 from gainstage.study._measured import Summary as Summary
 from gainstage.study._pool import Pool as Pool
 from gainstage.study._power import seeds_needed as seeds_needed
+from gainstage.study._progress import Progress as Progress
+from gainstage.study._progress import Tally as Tally
 from gainstage.study._ray import RayExecutor as RayExecutor
 from gainstage.study._results import Results as Results
+from gainstage.study._search import search as search
 from gainstage.study._statistics import Paired as Paired
 from gainstage.study._statistics import holm as holm
 from gainstage.study._statistics import iqm as iqm
@@ -31,4 +34,3 @@ from gainstage.study._trial import Look as Look
 from gainstage.study._trial import Outcome as Outcome
 from gainstage.study._trial import Trial as Trial
 from gainstage.study._verdict import Verdict as Verdict
-from gainstage.study._work import Progress as Progress

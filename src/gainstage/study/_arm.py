@@ -17,6 +17,7 @@ from torch import nn
 from gainstage._visible import shown
 from gainstage.init import Law
 from gainstage.study._errors import StudyError
+from gainstage.transfer import RULES
 
 Factory = Callable[..., nn.Module]
 
@@ -45,6 +46,9 @@ class Arm:
         batch_size: samples a step, 1 to 1,000,000.
         lr: learning rate, or `"tuned"`: the best of a grid on the validation part.
         clip: largest norm of the gradient, or None.
+        parameterization: a rule of `gs.transfer`: how start and rates follow from those of the size `base`, whose
+            learning rate `lr` then is. `"standard"` changes nothing.
+        base: the size that is tuned, `{"width": 32}`: of `width` and `depth`, or of `options` of a model of your own.
         options: keyword arguments of `model` where that is a function. The fields from `norm` to `dropout_kind` are
             for built-in families only.
         name: shown instead of what distinguishes this arm from the others.
@@ -74,6 +78,8 @@ class Arm:
     batch_size: int = 64
     lr: float | str = "tuned"
     clip: float | None = None
+    parameterization: str = "standard"
+    base: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
 
@@ -90,6 +96,7 @@ class Arm:
         if self.clip is not None:
             _check_number("clip", self.clip, 0.0, float("inf"))
         _check_shape(self)
+        _check_base(self)
 
     def key(self) -> dict[str, Any]:
         """All that decides a result, as JSON values; a function stands by its name and a hash of its file."""
@@ -103,6 +110,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model": ("mlp", "cnn", "resnet", "transformer", "rnn"),
     "dropout_kind": ("dropout", "alpha", "connect", "spatial", "block", "path"),
     "optimizer": ("sgd", "momentum", "adam", "adamw", "rmsprop"),
+    "parameterization": tuple(RULES),
     "lr": ("tuned",),
 }
 RANGES: dict[str, tuple[float, float]] = {
@@ -188,6 +196,25 @@ def _check_shape(arm: Arm) -> None:
             f"{', '.join(given)} are for built-in families; a model of your own takes keyword arguments: "
             f"options={{{', '.join(f'{name!r}: ...' for name in given)}}}."
         )
+
+
+def _check_base(arm: Arm) -> None:
+    known = ("width", "depth") if isinstance(arm.model, str) else tuple(arm.options)
+    wrong = [name for name in arm.base if name not in known]
+    if wrong:
+        raise StudyError(
+            f"base has {wrong[0]!r}, which is no size of this arm.{nearest(wrong[0], known)} It has: "
+            f"{', '.join(known) or 'no options'}."
+        )
+    for name, value in arm.base.items():
+        check_count(f"base[{name!r}]", value, max(COUNTS.values()))
+    if arm.parameterization != "standard" and not arm.base:
+        raise StudyError(
+            f"parameterization is {arm.parameterization!r}, which is relative to a size: give base={{'width': 32}}, "
+            "that of which the learning rate is."
+        )
+    if arm.parameterization != "standard" and arm.init == "lsuv":
+        raise StudyError("init is 'lsuv', which sets every scale by a batch: a parameterization sets it by the size.")
 
 
 def _told(value: Any) -> Any:

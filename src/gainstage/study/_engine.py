@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.init import orthogonal
-from gainstage.plan import initialize, plan
+from gainstage.plan import Plan, initialize, plan
 from gainstage.study._arm import Arm
 from gainstage.study._build import build, said
 from gainstage.study._data import Data, loss_of, losses, score
 from gainstage.study._errors import StudyError
 from gainstage.study._init_text import init_of
+from gainstage.study._parameterized import scales, transferred
 from gainstage.study._trial import Look, Outcome, Trial
 from gainstage.train import CannotStack, Fit, Moment, cutmix, fit_many, mixup, one_thread
+from gainstage.transfer import Transfer
 
 MEMBERS = 20  # trained as one: more bring little, and fewer tasks leave cores idle
 SMALL = 256 * 256  # elements of the largest weight of a network that gains by being trained among others
@@ -117,8 +119,10 @@ def _stackable(trial: Trial, data: Data) -> bool:
 
 def _train(task: Task, data: Data, watch: "_Watch | None") -> tuple[list[nn.Module], tuple[Fit, ...]]:
     try:
-        models = [model.to(task.trials[0].device) for model in _started(task.trials, data)]
-        return models, _fit(task, models, data, watch)
+        starts: dict[Any, Plan | Transfer] = {}
+        models = [model.to(task.trials[0].device) for model in _started(task.trials, data, starts)]
+        move = next((start for start in starts.values() if isinstance(start, Transfer)), None)
+        return models, _fit(task, models, data, watch, move)
     except (CannotStack, StudyError):
         raise
     except Exception as error:
@@ -126,10 +130,12 @@ def _train(task: Task, data: Data, watch: "_Watch | None") -> tuple[list[nn.Modu
         raise StudyError(f"the arm {arm} cannot be trained: {type(error).__name__}: {error}") from error
 
 
-def _started(trials: Sequence[Trial], data: Data) -> list[nn.Module]:
-    """A network for each trial, built once an architecture, planned once a scheme, filled by the trial's seed."""
+def _started(trials: Sequence[Trial], data: Data, starts: dict[Any, Plan | Transfer]) -> list[nn.Module]:
+    """A network for each trial, built once an architecture, planned once a scheme, filled by the trial's seed.
+
+    The plans, or what takes their place where start and rates follow from a smaller size, are left in `starts`.
+    """
     example = data.train.x[:SEEN]
-    plans: dict[Any, Any] = {}
     models = []
     for trial in trials:
         arm = trial.arm
@@ -137,15 +143,20 @@ def _started(trials: Sequence[Trial], data: Data) -> list[nn.Module]:
         model = build(arm, data, seed=trial.seed)
         if init == "lsuv":
             initialize(model, example, seed=trial.seed, scheme=orthogonal(), calibrate=True)
-        elif init is not None:
-            if init not in plans:  # of one start: what is measured of it must not differ from trial to trial
-                plans[init] = plan(build(arm, data, seed=0), example, scheme=init)
-            plans[init].apply(model, seed=trial.seed)
+        elif arm.parameterization != "standard" and init not in starts:
+            starts[init] = transferred(arm, data, example, init)
+        elif init is not None and init not in starts:
+            # of one start: what is measured of it must not differ from trial to trial
+            starts[init] = plan(build(arm, data, seed=0), example, scheme=init)
+        if init in starts:
+            starts[init].apply(model, seed=trial.seed)
         models.append(model)
     return models
 
 
-def _fit(task: Task, models: list[nn.Module], data: Data, watch: "_Watch | None") -> tuple[Fit, ...]:
+def _fit(
+    task: Task, models: list[nn.Module], data: Data, watch: "_Watch | None", move: Transfer | None
+) -> tuple[Fit, ...]:
     first, arm = task.trials[0], task.trials[0].arm
     kind, options = OPTIMIZERS[arm.optimizer]
     return fit_many(
@@ -158,6 +169,7 @@ def _fit(task: Task, models: list[nn.Module], data: Data, watch: "_Watch | None"
         batch_size=min(arm.batch_size, len(data.train.x)),
         optimizer=kind,
         options=options | {"weight_decay": [trial.arm.weight_decay for trial in task.trials]},
+        scales=None if move is None else scales(arm, move),
         clip=arm.clip,
         seeds=[trial.seed for trial in task.trials],
         augment=_Mixing(arm, data.classes) if arm.mixup or arm.cutmix else None,

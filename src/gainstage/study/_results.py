@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from textwrap import fill
 from typing import Any
 
+from gainstage._columns import columns
 from gainstage._notebook import folded
+from gainstage._visible import visible
 from gainstage.study._arm import nearest
 from gainstage.study._comparison import Comparison, compare_all
 from gainstage.study._errors import StudyError
@@ -90,6 +93,18 @@ class Results(Measured):
                     "failed": outcome.failed, "seconds": outcome.seconds, "engine": outcome.engine,
                 }  # fmt: skip
 
+    def to_pandas(self) -> Any:
+        """The `rows` as a `pandas.DataFrame`.
+
+        Raises:
+            StudyError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise StudyError("a data frame needs pandas. Write: pip install pandas") from None
+        return pandas.DataFrame(list(self.rows()))
+
     def to_json(self) -> str:
         """All of it as JSON: the arms and their summaries, the runs, the verdicts.
 
@@ -104,6 +119,20 @@ class Results(Measured):
         values |= {"seeds": self.seeds, "arms": arms, "runs": list(self.rows())}
         return json.dumps(_jsonable(values | {"verdicts": [asdict(v) for v in self.verdicts()]}), allow_nan=False)
 
+    def __str__(self) -> str:
+        """What can be said, and a line an arm: its mean score and interval."""
+        said = [f"{verdict.sentence}." for verdict in self.verdicts()]
+        tuned = any(each.lr for each in self.arms)  # a training of one's own may have no rate
+        rows = []
+        for i, label in enumerate(self.labels):
+            own = self.summary(i)
+            rate = (f"{self.arms[i].lr:.2g}",) if tuned else ()
+            rows.append((label, *rate, f"{own.mean:.3f}", f"± {own.high - own.mean:.3f}" if own.n > 1 else "1 seed"))
+        heads = ("arm", *(("rate",) if tuned else ()), self.score, "95 %")
+        table = columns(heads, rows, numbers=range(1, len(heads)), width=80)
+        lines = [fill(line, 80, subsequent_indent="  ") for line in said]
+        return visible("\n".join([*lines, table]), keep="\n")
+
     def _repr_html_(self) -> str:
         """In a notebook: what was studied, the verdicts, and folded every arm's scores."""
         verdicts = [(verdict.sentence, str(verdict)) for verdict in self.verdicts()]
@@ -115,12 +144,13 @@ class Results(Measured):
         return folded(head, [*verdicts, (f"{self.score} of each run", scores)])
 
     def plot(self, kind: str = "scores", ax: Any = None, **options: Any) -> Any:
-        """Draw the scores with their intervals, the learning `"curves"`, or a `"heatmap"` of two factors.
+        """Draw the scores with their intervals, the learning `"curves"`, the `"differences"` from one arm beside the
+        margin, or a `"heatmap"` of two factors.
 
         Args:
-            kind: which of the three.
+            kind: which of the four.
             ax: matplotlib axes; new ones by default.
-            options: `arms` and `names` of the first two, `rows` and `columns` of the last.
+            options: `arms` and `names` of the first two, `to` of the third, `rows` and `columns` of the last.
 
         Returns:
             The matplotlib axes.

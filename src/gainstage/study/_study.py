@@ -17,11 +17,12 @@ from gainstage.study._errors import StudyError
 from gainstage.study._init_text import init_of
 from gainstage.study._measured import ArmResult
 from gainstage.study._own import OwnTask, Train, arm_of, run_own
+from gainstage.study._progress import Progress, Tally, show_progress
 from gainstage.study._results import Results
 from gainstage.study._store import Store
 from gainstage.study._trial import Trial
 from gainstage.study._tuning import tune
-from gainstage.study._work import Progress, Work
+from gainstage.study._work import Work
 
 TUNING = 1_000_000  # seeds from here on choose learning rates, those below are reported
 COUNTS = {"seeds": 10_000, "steps": 100_000_000, "looks": 100_000, "tuning_seeds": 1_000}
@@ -155,6 +156,7 @@ class Study:
         executor: Executor | None = None,
         store: Store | str | Path | None = None,
         on_done: Sequence[Callable[[Progress], object]] = (),
+        progress: bool | Tally = False,
     ) -> Results:
         """Carry out all trials that the store does not have, and compare.
 
@@ -164,6 +166,7 @@ class Study:
             executor: anything with `submit` like `concurrent.futures.Executor`; a process on each core by default.
             store: a file, or an open `Store`; by default outcomes are kept in memory only.
             on_done: functions that are told the `Progress`.
+            progress: shows how far it is and the time that is left, on standard error; or the `Tally` to count by.
 
         Returns:
             The results of all arms and seeds.
@@ -178,7 +181,11 @@ class Study:
         with ExitStack() as opened:
             if not isinstance(store, Store):
                 store = opened.enter_context(Store(store))
-            work = Work(*self._done_by(data), store, executor, on_done, opened)
+            told = list(on_done)
+            if progress is not False:
+                tally = Tally(len(arms) * len(self.seed_list)) if progress is True else progress
+                told.append(opened.enter_context(show_progress(tally)))
+            work = Work(*self._done_by(data), store, executor, told, opened)
             tuned = tune(
                 arms,
                 lambda arm, seed: self._trial(arm, seed, fingerprint),

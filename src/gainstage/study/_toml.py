@@ -22,7 +22,7 @@ Check = Callable[[Any], bool]
 LONGEST = 500
 KINDS: dict[str, tuple[Check, str]] = {
     **dict.fromkeys(
-        ("model", "init", "norm", "activation", "dropout_kind", "optimizer", "name", "device"),
+        ("model", "init", "norm", "activation", "dropout_kind", "optimizer", "name", "device", "parameterization"),
         (lambda value: isinstance(value, str) and len(value) <= LONGEST, f"a text of at most {LONGEST} characters"),
     ),
     **dict.fromkeys(("steps", "looks", "tuning_seeds", "split_seed"), (lambda value: _whole(value), "a whole number")),
@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[Check, str]] = {
     "margin": (lambda value: _number(value), "a number"),
     "residual": (lambda value: isinstance(value, bool), "true or false"),
     "options": (lambda value: isinstance(value, dict), "a table, such as { width = 3 }"),
+    "base": (lambda value: isinstance(value, dict), "a table, such as { width = 32 }"),
     "grid": (lambda value: isinstance(value, dict), "a table, [grid]"),
     "arms": (lambda value: _all(value, lambda each: isinstance(each, dict)), "tables, [[arms]]"),
 }

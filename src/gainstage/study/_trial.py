@@ -11,8 +11,8 @@ import torch
 
 from gainstage.study._arm import Arm
 
-ROOMS = ("init", "run", "signal", "theory", "nn", "plan", "train", "study/families")
-FILES = ("arm", "build", "data", "engine", "init_text", "own_data", "sources", "split", "trial")
+ROOMS = ("init", "run", "signal", "theory", "nn", "plan", "train", "transfer", "study/families")
+FILES = ("arm", "build", "data", "engine", "init_text", "own_data", "parameterized", "sources", "split", "trial")
 LEAVES = ("_columns.py", "_foreign.py", "_memory.py", "_visible.py")
 CODE = (*ROOMS, *LEAVES, *(f"study/_{name}.py" for name in FILES))  # what decides a number
 

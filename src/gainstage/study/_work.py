@@ -3,34 +3,17 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from gainstage.study._engine import Task
 from gainstage.study._errors import StudyError
 from gainstage.study._own import OwnTask
 from gainstage.study._pool import Pool
+from gainstage.study._progress import Progress
 from gainstage.study._store import Store
 from gainstage.study._trial import Outcome, Trial
 
 AnyTask = Task | OwnTask
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What `on_done` is told before the first and after every task of a stage.
-
-    Attributes:
-        stage: `"tuning"` or `"trials"`.
-        done: trials of this stage that are done, with those that the store had.
-        total: trials of this stage.
-        known: trials of this stage that the store had.
-    """
-
-    stage: str
-    done: int
-    total: int
-    known: int
 
 
 class Work:

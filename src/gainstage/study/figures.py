@@ -1,11 +1,13 @@
-"""Charts of a study: learning curves with bands, scores with their intervals, a heat map of two factors."""
+"""Charts of a study: learning curves with bands, scores with intervals, differences, a heat map of two factors."""
 
 from collections.abc import Callable, Sequence
-from itertools import cycle
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from gainstage.study._arm import nearest
+from gainstage.study._differences import differences
+from gainstage.study._drawing import COLOURS as COLOURS
+from gainstage.study._drawing import GREY as GREY
+from gainstage.study._drawing import axes, draw_guess, drawable, finite, names_of, styles
 from gainstage.study._errors import StudyError
 from gainstage.study._measured import Measured
 from gainstage.study._points import bands
@@ -15,22 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Okabe & Ito, yellow left out: told apart with any colour vision; with each other's line style and marker, without any
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")
-LINES = ("-", "--", "-.", ":")
-GREY = "#6b6b6b"  # of the line at guessing
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 FEW = 4  # lines whose legend finds room inside of the axes
 
 
 def plot(results: Measured, kind: str = "scores", ax: "Axes | None" = None, **options: Any) -> "Axes":
-    """Draw results; see `scores`, `curves` and `heatmap`.
+    """Draw results; see `scores`, `curves`, `differences` and `heatmap`.
 
     Args:
         results: of a study.
-        kind: which of the three.
+        kind: which of the four.
         ax: matplotlib axes to draw into; new ones by default.
-        options: `arms` and `names` of the first two, `rows` and `columns` of the last.
+        options: `arms` and `names` of the first two, `to` of the third, `rows` and `columns` of the last.
 
     Returns:
         The axes.
@@ -38,7 +35,9 @@ def plot(results: Measured, kind: str = "scores", ax: "Axes | None" = None, **op
     Raises:
         StudyError: there is no such kind, or matplotlib is not installed.
     """
-    kinds: dict[str, Callable[..., Axes]] = {"scores": scores, "curves": curves, "heatmap": heatmap}
+    kinds: dict[str, Callable[..., Axes]] = {
+        "scores": scores, "curves": curves, "differences": differences, "heatmap": heatmap,
+    }  # fmt: skip
     if kind not in kinds:
         raise StudyError(f"there is no plot {kind!r}.{nearest(kind, kinds)} Write one of: {', '.join(kinds)}.")
     return kinds[kind](results, ax=ax, **options)
@@ -63,9 +62,9 @@ def curves(
         The axes: a line and a band for each arm, a line at the score of guessing.
     """
     chosen = [results.index(arm) for arm in (range(len(results.arms)) if arms is None else arms)]
-    ax = _axes(ax, 7.0, 4.2) if len(chosen) <= FEW else _axes(ax, 9.0, max(4.2, 0.5 + 0.2 * len(chosen)))
-    shown = _names(results, chosen, names)
-    for i, name, style in zip(chosen, shown, _styles(len(chosen)), strict=True):
+    ax = axes(ax, 7.0, 4.2) if len(chosen) <= FEW else axes(ax, 9.0, max(4.2, 0.5 + 0.2 * len(chosen)))
+    shown = names_of(results, chosen, names)
+    for i, name, style in zip(chosen, shown, styles(len(chosen)), strict=True):
         points = bands(results, i)
         steps = [p.step for p in points]
         every = max(1, len(steps) // 6)
@@ -73,7 +72,7 @@ def curves(
         ax.fill_between(
             steps, [p.low for p in points], [p.high for p in points], color=style["color"], alpha=0.15, linewidth=0
         )
-    _guess(ax.axhline, results)
+    draw_guess(ax.axhline, results)
     ax.set_xlabel("step")
     ax.set_ylabel(f"{results.score} on the validation part")
     ax.grid(alpha=0.15)
@@ -102,7 +101,7 @@ def scores(
         label.
     """
     chosen = [results.index(arm) for arm in (range(len(results.arms)) if arms is None else arms)]
-    ax = _axes(ax, 7.0, 1.2 + 0.28 * len(chosen))
+    ax = axes(ax, 7.0, 1.2 + 0.28 * len(chosen))
     found = [results.summary(i) for i in chosen]
     places = list(range(len(chosen)))
     bounded = [[min(s.mean - s.low, 1e9), min(s.high - s.mean, 1e9)] if s.n > 1 else [0.0, 0.0] for s in found]
@@ -118,9 +117,9 @@ def scores(
     )
     each = [(score, place) for i, place in zip(chosen, places, strict=True) for score in results.arms[i].scores]
     ax.plot(*zip(*each, strict=True), "|", color=COLOURS[1], markersize=7, label="a seed")
-    _guess(ax.axvline, results)
+    draw_guess(ax.axvline, results)
     failed = [f" ({s.failures} of {s.n} failed)" if s.failures else "" for s in found]
-    ax.set_yticks(places, [name + said for name, said in zip(_names(results, chosen, names), failed, strict=True)])
+    ax.set_yticks(places, [name + said for name, said in zip(names_of(results, chosen, names), failed, strict=True)])
     ax.set_ylim(len(chosen) - 0.5, -0.5)
     ax.set_xlabel(f"{results.score} on the test part")
     ax.grid(axis="x", alpha=0.15)
@@ -151,10 +150,10 @@ def heatmap(
     """
     down, across = _chosen(results, rows, columns)
     cells, row_labels, column_labels = _cells(results, down, across)
-    ax = _axes(ax, *size_of(results, rows=rows, columns=columns))
+    ax = axes(ax, *size_of(results, rows=rows, columns=columns))
     means = {place: results.summary(i).mean for place, i in cells.items()}
     shown = [[means.get((r, c), float("nan")) for c in range(len(column_labels))] for r in range(len(row_labels))]
-    low, high = min([*_finite(results.guess), *means.values()]), max(means.values())
+    low, high = min([*finite(results.guess), *means.values()]), max(means.values())
     ax.pcolormesh(shown, cmap="cividis", vmin=low, vmax=max(high, low + 1e-9), edgecolors="none")
     for (r, c), mean in means.items():
         light = (mean - low) / max(high - low, 1e-9) > 0.467  # where black and white have equal contrast to it
@@ -201,7 +200,7 @@ def _cells(
         place = []
         for names, known in zip((down, across), order, strict=True):
             key = tuple(own[name] for name in names)
-            known.setdefault(key, _shown(", ".join(phrase(name, setting[name]) for name in names)))
+            known.setdefault(key, drawable(", ".join(phrase(name, setting[name]) for name in names)))
             place.append(list(known).index(key))
         if (place[0], place[1]) in cells:
             left = [name for name in results.factors if name not in (*down, *across)]
@@ -226,41 +225,3 @@ def _factors(results: Measured, given: str | Sequence[str] | None, default: list
 
 def _listed(given: str | Sequence[str] | None) -> list[str]:
     return [given] if isinstance(given, str) else list(given or ())
-
-
-def _names(results: Measured, chosen: Sequence[int], names: Sequence[str] | None) -> list[str]:
-    """What to call the arms; matplotlib leaves labels that begin with an underscore out of a legend."""
-    shown = [_shown(name) for name in names or [results.labels[i] for i in chosen]]
-    return [f" {name}" if name.startswith("_") else name for name in shown]
-
-
-def _shown(text: str) -> str:
-    """A text that matplotlib does not read as a formula, and that has nothing in it which does not print."""
-    return "".join(c if c.isprintable() else " " for c in text).replace("$", r"\$")
-
-
-def _guess(line: Callable[..., Any], results: Measured) -> None:
-    for guess in _finite(results.guess):
-        line(guess, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, label="guessing")
-
-
-def _finite(guess: float) -> list[float]:
-    """The score of guessing, where there is one."""
-    return [guess] if isfinite(guess) else []
-
-
-def _styles(n: int) -> list[dict[str, Any]]:
-    """For each of `n` lines a colour, a line style and a marker; those of neighbours differ in all three."""
-    colours, markers, lines = cycle(COLOURS), cycle(MARKERS), cycle(LINES)
-    return [{"color": next(colours), "marker": next(markers), "linestyle": next(lines)} for _ in range(n)]
-
-
-def _axes(ax: "Axes | None", width: float, height: float) -> "Axes":
-    if ax is not None:
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ModuleNotFoundError:
-        raise StudyError("plots need matplotlib. Write: pip install 'gainstage[plot]'") from None
-    made: Axes = plt.subplots(figsize=(width, height), layout="constrained")[1]
-    return made

@@ -70,7 +70,8 @@ def telling(arms: Sequence[Arm]) -> tuple[dict[str, Any], ...]:
     counts = [len({own[name] for own in same}) for name in (each[0] if each else ())]
     if math.prod(counts) == len(arms):
         return each
-    defaults = {f.name: _identity(f.default) for f in fields(Arm) if f.name not in (*ALWAYS, *OWN)}
+    usual = Arm()
+    defaults = {f.name: _identity(getattr(usual, f.name)) for f in fields(Arm) if f.name not in (*ALWAYS, *OWN)}
     return tuple(
         {name: value for name, value in own.items() if defaults.get(name, _identity(DEFAULT)) != its[name]}
         for own, its in zip(each, same, strict=True)

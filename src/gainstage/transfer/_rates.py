@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import inf, isfinite, log2, sqrt
 from statistics import mean, stdev
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from gainstage._columns import columns
@@ -176,7 +177,9 @@ class Rates:
                     )  # fmt: skip
         heads = ("arm", "along", "size", "best rate", "octaves", "loss", "curvature", "cost of base's")
         text = columns(heads, rows, numbers=(2, 3, 4, 5, 6, 7), width=width)
-        return visible("\n".join([text, *self.sentences()]), keep="\n")
+        said = self.sentences()
+        lines = said if width is None else [fill(line, width, subsequent_indent="  ") for line in said]
+        return visible("\n".join([text, *lines]), keep="\n")
 
     def to_json(self) -> str:
         """All of it as JSON text; infinite losses are null."""
