@@ -7,7 +7,7 @@ from typing import Any
 from gainstage.lab import lesson
 from gainstage.lab._lessons import lessons
 from gainstage.lab.course.running import Run, run_of
-from gainstage.lab.course.showing import shown
+from gainstage.lab.course.showing import name_of, shown
 
 KEYS = [each.key for each in lessons() if each.is_document]
 
@@ -29,6 +29,13 @@ def run_whole(key: str) -> Run:
 def names(key: str) -> dict[str, Any]:
     """What its blocks define."""
     return run_whole(key).names
+
+
+def at_first(key: str, measurement: str) -> list[Any]:
+    """What a measurement shows before anything is moved."""
+    run = run_whole(key)
+    (part,) = (part for part in run.document.of("measure") if name_of(part) == measurement)
+    return [made for _, made in run.at_first(part)]
 
 
 def html(key: str) -> str:

@@ -144,3 +144,13 @@ def test_a_notebook_has_sliders() -> None:
     slider, choice, _ = live(measured).children
     assert (slider.value, [value for _, value in slider.options]) == (2, [1, 2, 3])
     assert (choice.value, tuple(choice.options)) == ("relu", ("relu", "tanh"))
+
+
+def test_a_later_figure_takes_the_place_of_the_earlier_one_of_its_title() -> None:
+    from gainstage.lab import by_layer
+    from gainstage.lab.course.widgets import slots
+
+    shown = list(slots(by_layer(says=says, signal=[1.0]) for says in ("A", "B", "A")))
+    assert [slot for slot, _ in shown] == ["A", "B", "A"]
+    assert list(dict(shown)) == ["A", "B"]
+    assert dict(shown)["A"] is shown[2][1]

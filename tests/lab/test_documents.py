@@ -4,14 +4,18 @@ import contextlib
 import io
 import json
 import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from document_battery import KEYS, TOO_WIDE, html, run_whole, unfilled
 
+from gainstage import lab
 from gainstage.check import Report
 from gainstage.lab import lesson
 from gainstage.lab._export import notebook_text
+from gainstage.lab.course.controls import controls, few
 from gainstage.lab.course.grammar import LONGEST
 from gainstage.lab.course.offline import offline
 from gainstage.lab.course.running import Run
@@ -63,9 +67,11 @@ def test_what_is_taken_home_runs(key: str) -> None:
 
 
 @every_lesson
-def test_its_notebook_is_valid_and_its_code_runs(key: str) -> None:
+def test_its_notebook_is_valid_and_its_code_runs(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import nbformat
 
+    for widget in ("live", "repair"):  # what they show was measured when the document was run
+        monkeypatch.setattr(lab, widget, lambda function: controls(function, Path(key), 1))
     run_whole(key)
     book = nbformat.reads(notebook_text(lesson(key)), as_version=4)
     nbformat.validate(book)
@@ -78,20 +84,44 @@ def test_its_notebook_is_valid_and_its_code_runs(key: str) -> None:
     assert sum("lab.live(" in cell.source for cell in code) == len(run_whole(key).document.of("measure"))
 
 
-def test_a_page_without_a_server_answers_to_its_sliders() -> None:
-    run = Run(lesson("l03_variance"))  # a run of its own: it offers few values
-    page = offline(run, most=2)
+@cache
+def page_from_disk() -> str:
+    return offline(run_whole("l03_variance"), most=2)
+
+
+def test_a_page_without_a_server_holds_the_states_of_its_sliders() -> None:
+    run, page = run_whole("l03_variance"), page_from_disk()
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
     assert "connect-src" not in page
     assert "default-src 'none'" in page
     states = json.loads(re.search(r'id="lab-states">(.*?)</script>', page, re.DOTALL)[1])
     (part,) = run.document.of("measure")
     for control in run.controls(part):
-        shown = [states[name_of(part)][f"{control.name}={value}"] for value in control.values]
+        shown = [states[name_of(part)][f"{control.name}={value}"] for value in few(control, 2).values]
         assert all(shown)
         assert len({json.dumps(each) for each in shown}) == len(shown)
     (graded,) = (each for index, each in states["exercises"].items() if '{"law"' in next(iter(each)))
     assert any("✓ Right." in said for said in graded.values())
+
+
+def test_a_page_from_disk_answers_to_its_sliders(tmp_path: Path, lab_browser: Any) -> None:
+    file = tmp_path / "l03_variance.html"
+    file.write_text(page_from_disk(), encoding="utf-8")
+    page, asked = lab_browser.new_page(), list[str]()
+    page.on("request", lambda request: None if request.url.startswith("data:") else asked.append(request.url))
+    page.goto(file.as_uri())
+    page.wait_for_function("document.body.dataset.live")
+    page.get_by_role("radio", name="It grows more than tenfold").check()
+    page.get_by_role("button", name="Commit").click()
+    page.get_by_text("✓ Right.").first.wait_for()
+    number = page.locator('[data-readout="level_at_the_last_layer"]')
+    before, thumb = number.inner_text(), page.get_by_role("slider", name="Weight scale")
+    thumb.press("End" if thumb.input_value() == "0" else "Home")
+    assert number.inner_text() != before
+    page.get_by_role("button", name="Run gs.check").click()
+    page.locator('[data-code="INI104"]').first.wait_for()
+    assert asked == [file.as_uri()]
+    page.close()
 
 
 @every_lesson
@@ -170,6 +200,7 @@ def _axe_finds_nothing_serious(page: Any) -> None:
     for scheme, width in (("light", 1000), ("dark", 500)):  # 500: what 1000 shows at 200 %
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(300)  # the figures are drawn anew
         found = Axe().run(page).response["violations"]
         assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []
     page.emulate_media(color_scheme="light")

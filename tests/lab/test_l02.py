@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from document_battery import names
+from document_battery import at_first, names
 
 from gainstage.lab import digits, networks
 
@@ -15,7 +15,7 @@ def rows() -> dict[str, dict[str, float]]:
 
 
 def test_by_hand_and_by_the_library_are_the_same_and_the_check_says_so() -> None:
-    readout, found = names(KEY)["twins"]()
+    readout, found = at_first(KEY, "twins")
     assert 'data-readout="different_units_by_hand_after_20_steps">1<' in readout.static
     assert 'data-readout="different_units_by_gs_train_fit">1<' in readout.static
     assert 'data-code="INI101"' in found.static

@@ -1,13 +1,13 @@
 """Lesson 9: one division is exact; neither the scale of the data nor that of a normalized weight matters."""
 
 import pytest
-from document_battery import names, readouts
+from document_battery import at_first, names, readouts
 
 KEY = "l09_data_driven"
 
 
 def test_one_pass_is_exact_and_many_passes_are_near() -> None:
-    readout, _ = names(KEY)["by_hand_and_library"]()
+    readout, _ = at_first(KEY, "by_hand_and_library")
     shown = readouts(readout)
     assert shown["forward_passes_by_hand"] == 24  # 12 layers, each measured and confirmed
     assert shown["largest_distance_from_1_by_hand"] < 0.1
@@ -26,7 +26,7 @@ def test_a_calibrated_network_does_not_care_for_the_scale_of_the_data(contrast: 
 
 
 def test_behind_a_normalization_no_start_matters() -> None:
-    figure, _ = names(KEY)["trains"]()
+    figure, _ = at_first(KEY, "trains")
     reached = {
         n: [r["test accuracy"] for r in figure.rows if r["network"] == n] for n in {r["network"] for r in figure.rows}
     }

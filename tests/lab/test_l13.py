@@ -3,13 +3,13 @@
 import re
 
 import pytest
-from document_battery import names, readouts
+from document_battery import at_first, names, readouts
 
 KEY = "l13_dropout"
 
 
 def test_by_hand_is_the_library_draw_for_draw() -> None:
-    (readout,) = names(KEY)["by_hand_and_library"]()
+    (readout,) = at_first(KEY, "by_hand_and_library")
     assert len(readouts(readout)) == 3
     assert max(readouts(readout).values()) < 1e-6
 
@@ -34,7 +34,7 @@ def test_the_published_formula_counts_the_squares_that_can_cover_a_place() -> No
 
 
 def test_the_exact_formula_delivers_what_is_asked_for() -> None:
-    _, figure, _, _ = names(KEY)["asked_and_delivered"]()
+    _, figure, _, _ = at_first(KEY, "asked_and_delivered")
     exact = [row for row in figure.rows if row["formula"] == "gainstage"]
     assert [row["delivered"] for row in exact] == pytest.approx([row["asked"] for row in exact])
 
@@ -50,7 +50,7 @@ def test_every_variant_delivers_its_rate_and_its_level() -> None:
 
 
 def test_drop_connect_has_the_variance_of_dropout_and_not_its_covariance() -> None:
-    table, readout = names(KEY)["connect"]()
+    table, readout = at_first(KEY, "connect")
     front, inside = (
         [float(cell) for cell in re.findall(r"<td>([^<]*)</td>", row)]
         for row in re.findall(r"<tr>(.*?)</tr>", table.static)[1:]

@@ -56,7 +56,8 @@ def levels(model: nn.Module, x: Tensor | int, *, backward: bool = True) -> tuple
     tape = record(model, draw(normal(), 256, x) if isinstance(x, int) else x, backward=backward)
     sites = [site for site in tape if site.op == "linear"]
     behind = [site.backward.rms for site in sites if site.backward is not None]
-    return [site.forward.rms for site in sites], behind, sites[-1].forward
+    ahead = [site.forward for site in sites if site.forward is not None]
+    return [moments.rms for moments in ahead], behind, ahead[-1]
 
 
 class FoursOf(nn.Module):

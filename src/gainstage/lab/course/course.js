@@ -67,6 +67,7 @@ function measurement(form) {
   async function run(query) {
     if (running) return void (again = true);
     running = new AbortController();
+    state.textContent = "";
     const slow = setTimeout(() => busy(true), 250);
     try {
       const wanted = query ?? new URLSearchParams([...form.elements].filter((e) => e.name).map((e) => [e.name, value(e)[1]]));
@@ -134,12 +135,12 @@ function measurement(form) {
 /* ---- exercises ---- */
 
 function exercise(form, kind) {
-  const index = form.dataset[kind];
+  const index = form.closest(".lab-part").dataset.part;
   const box = form.parentElement.querySelector(".lab-verdict");
   if (STATES) return void offline(form, box, kind, index);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const given = Object.fromEntries(new FormData(form));
+    const given = Object.fromEntries(new FormData(form, event.submitter));
     for (const input of form.querySelectorAll("input[type=range]")) given[input.name] = value(input)[1];
     const button = form.querySelector("button");
     button.disabled = true;
@@ -191,10 +192,18 @@ function ready(part) {
     form.querySelectorAll("input").forEach((input) => input.addEventListener("input", () => said(input)));
     exercise(form, "fix");
   }
-  for (const formula of part.querySelectorAll('math[display="block"]'))
-    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0; // to be scrolled by keys
+  reachable(part);
   figures(part);
 }
+
+/* What is too wide is scrolled by keys as well. */
+function reachable(part) {
+  for (const formula of part.querySelectorAll('math[display="block"]')) {
+    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+    else formula.removeAttribute("tabindex");
+  }
+}
+new ResizeObserver(() => reachable(document)).observe(document.body);
 
 async function begin() {
   for (const button of document.querySelectorAll("[data-open]")) button.addEventListener("click", () => open(button.dataset.open));

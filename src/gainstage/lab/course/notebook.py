@@ -53,7 +53,7 @@ def _cells(run: Run, part: Part, index: int, v4: Any) -> list[Any]:
 
         return [code("\n".join(lines), table(run.tables[index], said))]
     if part.kind == "measure":
-        return [code(f"{body}\n\n\nlab.live({name_of(part)})", *(made for _, made in run.measured(part, {})))]
+        return [code(f"{body}\n\n\nlab.live({name_of(part)})", *(made for _, made in run.at_first(part)))]
     if part.kind == "predict":
         return _prediction(run, part, v4, code)
     if part.kind == "fix":

@@ -1,12 +1,12 @@
 """A lesson as one page that opens from disk and whose figures answer: its states are computed beforehand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any
 
 from gainstage.lab.course.grammar import Part
 from gainstage.lab.course.page import rendered
-from gainstage.lab.course.running import Run
+from gainstage.lab.course.running import Item, Run
 from gainstage.lab.course.showing import gated_by, item, name_of, shown, verdict
 from gainstage.train import one_thread
 
@@ -21,9 +21,16 @@ def offline(run: Run, most: int = MOST) -> str:
         run: of the lesson.
         most: values of a slider that are kept.
     """
+    run.upto(len(run.document.parts) - 1)
+    offered, run.offered = run.offered, most
+    try:
+        return _page(run)
+    finally:
+        run.offered = offered
+
+
+def _page(run: Run) -> str:
     parts = run.document.parts
-    run.upto(len(parts) - 1)
-    run.offered = most
     states: dict[str, Any] = {"exercises": {}}
     with one_thread():
         for index, part in enumerate(parts):
@@ -34,18 +41,18 @@ def offline(run: Run, most: int = MOST) -> str:
                 states["exercises"][index] = {answer: verdict(run, part, answer) for answer in options}
             elif part.kind == "fix":
                 states["exercises"][index] = dict(_graded(run, part))
-        known = {i: shown(run, i) for i in range(len(parts))}
+        known = {index: shown(run, index) for index in range(len(parts))}
     return rendered(run, known, states=states, gates=gated_by(run.document))
 
 
 def _states(run: Run, part: Part) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    def events(given: dict[str, str]) -> list[dict[str, str]]:
-        return [{"slot": each[0], "html": item(each)} for each in run.measured(part, given)]
+    def events(items: Iterable[Item]) -> list[dict[str, str]]:
+        return [{"slot": each[0], "html": item(each)} for each in items]
 
-    yield "", events({})
+    yield "", events(run.at_first(part))
     for control in run.controls(part):
         for value in control.values:
-            yield f"{control.name}={value}", events({control.name: str(value)})
+            yield f"{control.name}={value}", events(dict(run.measured(part, {control.name: str(value)})).items())
 
 
 def _graded(run: Run, part: Part) -> Iterator[tuple[str, str]]:

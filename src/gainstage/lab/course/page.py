@@ -49,7 +49,7 @@ def rendered(run: Run, known: Mapping[int, str], *, states: Any, gates: Mapping[
         before=before,
         after=after,
         style=style() + _file("course.css"),
-        script=_file("figure.js") + _file("course.js"),
+        script="".join(map(_file, ("figure.js", "strip.js", "course.js"))),
         states=None
         if states is None
         else dumps(states, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),

@@ -11,8 +11,8 @@ from gainstage.lab._fix import Code, Fix
 from gainstage.lab._lessons import Lesson
 from gainstage.lab.course.controls import Control, chosen, controls, few
 from gainstage.lab.course.grammar import Document, LessonError, Part, read, wrong, yaml
-from gainstage.lab.course.values import fill, powers
-from gainstage.lab.course.widgets import Rows
+from gainstage.lab.course.values import fill
+from gainstage.lab.course.widgets import Rows, slots
 from gainstage.train import one_thread
 
 TURN = threading.Lock()  # one computation at a time: torch's random state and its threads are one for all
@@ -37,6 +37,7 @@ class Run:
         self.tables: dict[int, list[Row]] = {}
         self.claims: dict[int, dict[str, Any]] = {}  # of a fix, by line: what repairs it and what is broken
         self.offered = 10_000  # values of a slider; a page without a server has few
+        self._first: dict[int, tuple[Item, ...]] = {}
         self._done = 0  # parts that were run
 
     @cached_property
@@ -78,16 +79,18 @@ class Run:
             part: the measurement.
             given: text by name of a control, as an address has it.
         """
-        from gainstage.lab._blocks import Prose, prose
+        from gainstage.lab._blocks import prose
 
         values, said = chosen(self.controls(part), given)
         if said:
             yield "said", prose(" ".join(said))
-        shown = self.function(part)(**values)
-        for number, item in enumerate(shown if isinstance(shown, Iterator) else (shown,)):
-            made = prose(powers(item)) if isinstance(item, str) else item
-            own = getattr(made, "slot", None)
-            yield own or f"{'text' if isinstance(made, Prose) else 'item'} {number}", made
+        yield from slots(self.function(part)(**values))
+
+    def at_first(self, part: Part) -> tuple[Item, ...]:
+        """What a measurement shows before anything is moved; measured once."""
+        if part.line not in self._first:
+            self._first[part.line] = tuple(dict(self.measured(part, {})).items())
+        return self._first[part.line]
 
     def prediction(self, part: Part) -> Mapping[str, Any]:
         """The fields of a prediction."""
@@ -165,10 +168,12 @@ def _function(run: Run, part: Part, _: int) -> None:
     before = dict(run.names)
     run._run(part, run.names)
     if part.kind == "fix":
-        for name in ("solved", "broken"):
-            if name not in run.names:
-                raise wrong(run.document.file, part.line, f"a fix says what repairs it. Write: {name} = ...")
-            run.claims.setdefault(part.line, {})[name] = run.names.pop(name)
+        claims = {name: run.names.pop(name) for name in ("broken", "solved") if name in run.names}
+        if len(claims) < 2:
+            raise wrong(
+                run.document.file, part.line, "a fix says what repairs it. Write: broken, solved = {...}, {...}"
+            )
+        run.claims[part.line] = claims
     run.controls(part)
     others = [p for p in run.document.of("measure") if p is not part and _function_name(p, run.document) in before]
     taken = {control.name for other in others for control in run.controls(other)}

@@ -133,7 +133,7 @@ def _measure(run: Run, part: Part) -> str:
     name = name_of(part)
     known = run.controls(part)
     form = f'<form class="lab-controls" data-measure="{name}">{"".join(map(control, known))}</form>' if known else ""
-    made = "".join(item(found) for found in run.measured(part, {}))
+    made = "".join(map(item, run.at_first(part)))
     state = '<p class="lab-status" role="status"></p>' if known else ""
     return (
         f'<div class="lab-measure{"" if known else " lab-still"}">{form}<div class="lab-beside">{state}'

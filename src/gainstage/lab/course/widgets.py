@@ -20,20 +20,30 @@ def live(measurement: Callable[..., Any]) -> Any:
         import ipywidgets
         from IPython.display import display
     except ModuleNotFoundError:
-        return stack(*shown(measurement(**{control.name: control.start for control in known})))
+        return stack(*dict(slots(measurement(**{control.name: control.start for control in known}))).values())
     made = {control.name: _widget(ipywidgets, control) for control in known}
 
     def show(**values: Any) -> None:
-        for item in shown(measurement(**values)):
+        for item in dict(slots(measurement(**values))).values():
             display(item)
 
     return ipywidgets.VBox([*made.values(), ipywidgets.interactive_output(show, made)])
 
 
-def shown(result: Any) -> list[Any]:
-    """What a measurement yields or returns; text is Markdown."""
-    items = result if isinstance(result, Iterator) else (result,)
-    return [prose(powers(item)) if isinstance(item, str) else item for item in items]
+def slots(result: Any) -> Iterator[tuple[str, Any]]:
+    """What a measurement yields or returns, each with its slot: a later one of a slot takes the place of the earlier.
+
+    A figure's slot is its title. Text is Markdown.
+
+    Example:
+        >>> [slot for slot, _ in slots("Text.")]
+        ['text 0']
+    """
+    for number, item in enumerate(result if isinstance(result, Iterator) else (result,)):
+        if isinstance(item, str):
+            yield f"text {number}", prose(powers(item))
+        else:
+            yield getattr(item, "slot", f"item {number}"), item
 
 
 def repair(build: Callable[..., Any]) -> Any:
