@@ -12,8 +12,7 @@ import pytest
 from document_battery import KEYS, TOO_WIDE, html, run_whole, unfilled
 
 from gainstage import lab
-from gainstage.check import Report
-from gainstage.lab import lesson
+from gainstage.lab import Judgement, lesson
 from gainstage.lab._export import notebook_text
 from gainstage.lab.course.controls import controls, few
 from gainstage.lab.course.grammar import LONGEST
@@ -52,11 +51,11 @@ def test_its_fix_is_broken_and_can_be_repaired(key: str) -> None:
     for part in run.document.of("fix"):
         fix, claim = run.repair(part), run.claims[part.line]
         broken, repaired = fix.grade(), fix.grade(**claim["solved"])
-        assert isinstance(broken, Report), broken
-        assert isinstance(repaired, Report), repaired
+        assert isinstance(broken, Judgement), broken
+        assert isinstance(repaired, Judgement), repaired
         assert not broken.ok
         assert {finding.code for finding in broken.findings} >= claim["broken"]
-        assert repaired.ok, str(repaired)
+        assert repaired.ok, f"{repaired.report} {repaired.demands} {repaired.trained}"
 
 
 @every_lesson
@@ -118,7 +117,7 @@ def test_a_page_from_disk_answers_to_its_sliders(tmp_path: Path, lab_browser: An
     before, thumb = number.inner_text(), page.get_by_role("slider", name="Weight scale")
     thumb.press("End" if thumb.input_value() == "0" else "Home")
     assert number.inner_text() != before
-    page.get_by_role("button", name="Run gs.check").click()
+    page.get_by_role("button", name="Check and train it").click()
     page.locator('[data-code="INI104"]').first.wait_for()
     assert asked == [file.as_uri()]
     page.close()
@@ -188,7 +187,7 @@ def _the_fix_is_graded(page: Any, run: Run) -> None:
     for name, choice in run.claims[part.line]["solved"].items():
         box = form.locator(f'[name="{name}"]')
         box.select_option(choice) if box.evaluate("e => e.tagName") == "SELECT" else box.fill(choice)
-    form.get_by_role("button", name="Run gs.check").click()
+    form.get_by_role("button", name="Check and train it").click()
     page.get_by_text("gs.check: 0 errors, 0 warnings").wait_for()
 
 

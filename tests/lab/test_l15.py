@@ -8,7 +8,7 @@ from lesson_battery import Case, LessonBattery, app_of, definitions
 from torch.nn.functional import cross_entropy
 
 import gainstage as gs
-from gainstage.check import Report
+from gainstage.lab import Judgement
 from gainstage.lab.lessons import l15_stopping as lesson
 
 CASE = Case(
@@ -19,7 +19,7 @@ CASE = Case(
     right="It does not stop",
     wrong="After epoch 5: no epoch gains 0.05",
     codes=frozenset({"FWD204"}),
-    fixed={"rate": "0.003"},
+    fixed={"weights": "of the best epoch", "rate": "0.003"},
 )
 
 
@@ -79,7 +79,7 @@ def test_going_back_does_not_undo_what_every_epoch_has() -> None:
     fix = definitions(CASE)["fix"]
     for choice in ({"weights": "of the best epoch"}, {"patience": "2"}):
         graded = fix.grade(**choice)
-        assert isinstance(graded, Report)
+        assert isinstance(graded, Judgement)
         assert not graded.ok
 
 
@@ -90,3 +90,12 @@ def test_a_state_that_is_restored_is_that_of_its_epoch() -> None:
     with torch.no_grad():
         loss = cross_entropy(model(x), y).item()
     assert loss == pytest.approx(run.epochs[stopper.best_epoch].metrics["val_loss"], rel=1e-5)
+
+
+def test_the_weights_of_the_last_epoch_are_refused() -> None:
+    last = definitions(CASE)["fix"].grade(rate="0.003", patience="2")
+    best = definitions(CASE)["fix"].grade(rate="0.003", patience="2", weights="of the best epoch")
+    assert (last.report.ok, last.ok) == (True, False)
+    assert last.demands[0].measured > 1.001
+    assert best.ok
+    assert best.demands[0].measured == pytest.approx(1.0, abs=1e-5)

@@ -5,7 +5,7 @@ import torch
 from lesson_battery import Case, LessonBattery, definitions
 
 import gainstage as gs
-from gainstage.check import Report
+from gainstage.lab import Judgement
 from gainstage.lab.lessons import l16_ensembles as lesson
 
 CASE = Case(
@@ -74,5 +74,5 @@ def test_half_a_repair_is_not_enough() -> None:
         ({"answer": "log-probabilities"}, "INI103"),
     ):
         graded = fix.grade(**choice)
-        assert isinstance(graded, Report)
+        assert isinstance(graded, Judgement)
         assert [finding.code for finding in graded.findings if finding.severity != "note"] == [left]

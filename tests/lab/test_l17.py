@@ -5,7 +5,7 @@ import math
 import pytest
 from lesson_battery import Case, LessonBattery, app_of, definitions
 
-from gainstage.check import Report
+from gainstage.lab import Judgement
 from gainstage.lab.lessons import l17_comparison as lesson
 
 CASE = Case(
@@ -85,5 +85,5 @@ def test_the_chooser_answers_for_every_architecture(architecture: str) -> None:
 
 def test_the_small_start_needs_its_normalization() -> None:
     graded = definitions(CASE)["fix"].grade(norm="none")
-    assert isinstance(graded, Report)
+    assert isinstance(graded, Judgement)
     assert "INI104" in {finding.code for finding in graded.findings}

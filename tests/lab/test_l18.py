@@ -9,7 +9,7 @@ import torch
 from lesson_battery import BrowserBattery, Case, app_of, definitions
 
 from gainstage import GainstageError, Subject
-from gainstage.check import Report
+from gainstage.lab import Judgement
 from gainstage.lab.lessons import l18_your_model as lesson
 
 REPAIRED = lesson.SMALL_START.replace("nn.init.normal_(linear.weight, std=0.01)", "nn.init.kaiming_normal_(linear.weight, nonlinearity='relu')")  # fmt: skip  # noqa: E501
@@ -54,7 +54,7 @@ def test_half_a_repair_is_not_enough() -> None:
     defined = definitions(CASE)
     for half in (lesson.SMALL_START, defined["TWO_FAULTS"].replace("std=0.01", "std=0.18")):
         graded = defined["fix"].grade(code=half)
-        assert isinstance(graded, Report)
+        assert isinstance(graded, Judgement)
         assert not graded.ok
 
 

@@ -1,12 +1,12 @@
 """The server answers this machine's browser with the token and nobody else; what cannot be served is said."""
 
 import http.client
-import json
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gainstage.lab import LabError, _progress, serve
@@ -96,15 +96,28 @@ def test_every_lesson_has_its_test() -> None:
     assert all((here / f"test_{lesson.key[:3]}.py").is_file() for lesson in lessons())
 
 
-def test_progress_survives_and_a_spoiled_file_counts_as_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_answer_stays_and_a_spoiled_file_counts_as_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "state" / "lab.json"
     monkeypatch.setattr(_progress, "_file", file)
-    _progress.mark("l01_why", "predict")
-    _progress.mark("l01_why", "fix")
-    assert json.loads(file.read_text()) == {"l01_why": ["fix", "predict"]}
-    for spoiled in ("no json", "[]", '{"l01_why": 3}'):
+    _progress.answered("l01_why", "predict", "it works", right=False, sure="certain")
+    _progress.answered("l01_why", "predict", "like guessing", right=True, sure="a guess")
+    kept = _progress.answers()["l01_why"]["predict"]
+    assert (kept.first, kept.right, kept.sure, kept.tries, kept.done) == ("it works", False, "certain", 2, True)
+    for spoiled in ("no json", "[]", '{"l01_why": 3}', '{"l01_why": ["fix"]}'):
         file.write_text(spoiled)
-        assert _progress.done() == {}
+        assert _progress.answers() == {}
+
+
+def test_a_signature_holds_for_name_answers_and_word() -> None:
+    given = {"l01_why": {"predict": _progress.Answer("it works", tries=1)}}
+    handed = msgspec.json.decode(_progress.signed("Ada", given, "overture"), type=_progress.HandedIn)
+    assert _progress.genuine(handed, "overture")
+    assert not _progress.genuine(handed, "another word")
+    assert not _progress.genuine(msgspec.structs.replace(handed, student="Bob"), "overture")
+    handed.answers["l01_why"]["predict"].right = True
+    assert not _progress.genuine(handed, "overture")
 
 
 @pytest.mark.parametrize("text", ["banana", "nan", "inf", "1e400", "-3", "61", "2.5", ""])

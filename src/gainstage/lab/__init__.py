@@ -20,6 +20,8 @@ Of a marimo file the server, the export and the tests rely on these names:
 3
 """
 
+from gainstage.lab import coursework as coursework
+from gainstage.lab import exercises as exercises
 from gainstage.lab import networks as networks
 from gainstage.lab._blocks import Block as Block
 from gainstage.lab._blocks import Prose as Prose
@@ -54,6 +56,12 @@ from gainstage.lab._fix import compiled as compiled
 from gainstage.lab._fix import findings as findings
 from gainstage.lab._fix import questions as questions
 from gainstage.lab._fix import take_home as take_home
+from gainstage.lab._judge import Demand as Demand
+from gainstage.lab._judge import Judgement as Judgement
+from gainstage.lab._judge import Trained as Trained
+from gainstage.lab._judge import keeps_its_level as keeps_its_level
+from gainstage.lab._judge import near_one_elsewhere as near_one_elsewhere
+from gainstage.lab._judge import on_digits as on_digits
 from gainstage.lab._lessons import Lesson as Lesson
 from gainstage.lab._lessons import lesson as lesson
 from gainstage.lab._predict import Predict as Predict

@@ -186,6 +186,8 @@ def static(part: Any) -> str:
     if isinstance(part, mo.ui.button):
         return ""
     label = getattr(part, "lab_label", None)
+    if label == "":  # of no use on paper
+        return ""
     if label is not None and part.value is None:  # not answered yet: what there is to choose from
         options = "".join(f"<li>{escape(str(option))}</li>" for option in getattr(part, "options", ()))
         return f'<p class="lab-set">{escape(label)}:</p><ul>{options}</ul>'

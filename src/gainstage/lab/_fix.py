@@ -1,16 +1,19 @@
-"""Fix: a broken network, graded by `gs.check` and told by the same rule codes as `gainstage check`."""
+"""Fix: a broken network, judged by `gs.check`, by what the lesson demands, and by a hundred steps of training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from math import inf
 from typing import Any
 
 import marimo as mo
 import torch
 
-from gainstage.check import Report, check
+from gainstage.check import Report
 from gainstage.lab import _progress
-from gainstage.lab._blocks import Block, code, note, prose, stack
+from gainstage.lab._blocks import Block, code, note, prose, show, stack
 from gainstage.lab._errors import LabError
+from gainstage.lab._figures import lines
+from gainstage.lab._judge import STEPS, Demands, Judgement, Train, Trained, judge
 from gainstage.lab._lessons import Lesson
 from gainstage.run import Subject
 
@@ -30,6 +33,8 @@ class Fix:
         build: called with the choices by name; returns a `gs.Subject`.
         choices: by name: a sequence of options, the first of which is the broken one, or a `Code` to edit.
         labels: what a choice is called on the page, where not its name.
+        demands: what the lesson demands of the network besides, measured on it.
+        train: a hundred steps of training and what became of them; by the learner's own eyes beside the check.
     """
 
     def __init__(
@@ -39,9 +44,14 @@ class Fix:
         build: Callable[..., Subject],
         choices: Mapping[str, Sequence[str] | Code],
         labels: Mapping[str, str] | None = None,
+        *,
+        demands: Demands | None = None,
+        train: Train | None = None,
     ) -> None:
         self.lesson, self.task, self.build = lesson, task, build
         self.choices, self.labels = dict(choices), dict(labels or {})
+        self.demands, self.train = demands, train
+        self._pressed: str | None = None  # the choices of a press whose answer was not shown yet
         self._held: tuple[Any, ...] = ()  # marimo holds widgets weakly
 
     @property
@@ -49,8 +59,15 @@ class Fix:
         """The choices as they stand at first."""
         return {name: str(v) if isinstance(v, Code) else v[0] for name, v in self.choices.items()}
 
-    def grade(self, **choices: str) -> Report | LabError:
-        """The report of `gs.check` for these choices, the others as they stand at first.
+    @property
+    def passes(self) -> str:
+        """What is asked of a repair, in a sentence."""
+        demanded = ", if what this lesson demands of it holds" if self.demands else ""
+        trained = f", and if it learns in {STEPS} steps of training" if self.train else ""
+        return f"It passes if `gs.check` finds nothing above a note{demanded}{trained}."
+
+    def grade(self, **choices: str) -> Judgement | LabError:
+        """The judgement of these choices, the others as they stand at first.
 
         An exception of code that was edited is an answer too, and is returned as a `LabError`.
         """
@@ -58,10 +75,7 @@ class Fix:
         if unknown:
             raise LabError(f"there is no choice {', '.join(sorted(unknown))}; there are {', '.join(self.choices)}")
         try:
-            subject = self.build(**(self.broken | choices))
-            return check(
-                subject.model, subject.example, target=subject.target, loss=subject.loss, optimizer=subject.optimizer
-            )
+            return judge(self.build(**(self.broken | choices)), self.demands, self.train)
         except Exception as error:
             return LabError(f"{type(error).__name__}: {error}")
 
@@ -74,12 +88,14 @@ class Fix:
         widgets = {name: self._widget(name) for name in self.choices}
 
         def press(_: Any) -> None:
-            grade(self.grade(**{name: widget.value for name, widget in widgets.items()}))
+            chosen = {name: str(widget.value) for name, widget in widgets.items()}
+            self._pressed = ", ".join(f"{name}: {value}" for name, value in chosen.items())
+            grade(self.grade(**chosen))
 
-        button: Any = mo.ui.button(label="Run gs.check", on_click=press)
+        button: Any = mo.ui.button(label="Check and train it" if self.train else "Run gs.check", on_click=press)
         self._held = (*widgets.values(), button)
         row = stack(*widgets.values(), side_by_side=not any(isinstance(v, Code) for v in self.choices.values()))
-        return stack(prose(f"### Fix\n\n{self.task}"), row, button)
+        return stack(prose(f"### Fix\n\n{self.task}\n\n{self.passes}"), row, button)
 
     def _widget(self, name: str) -> Any:
         options, label = self.choices[name], self.labels.get(name, name.replace("_", " ").capitalize())
@@ -91,26 +107,62 @@ class Fix:
         made.lab_label = label
         return made
 
-    def result(self, graded: Report | LabError | None) -> Block:
-        """What `gs.check` found: passed where its report is ok.
+    def result(self, graded: Judgement | LabError | None) -> Block:
+        """What the check found, what the lesson demands, and how it trained: passed where all three are well.
 
         Args:
             graded: `graded()`.
         """
         if graded is None:
             return Block(prose("*Choose, then run the check.*").text, self._as_it_stands)
+        right = isinstance(graded, Judgement) and graded.ok
+        if self._pressed is not None:
+            _progress.answered(self.lesson.key, "fix", self._pressed, right=right)
+            self._pressed = None
         if isinstance(graded, LabError):
             return note("wrong", prose(f"The network does not run.\n\n```text\n{graded}\n```"))
-        if graded.ok:
-            _progress.mark(self.lesson.key, "fix")
-        said = f"gs.check: {graded.count('error')} errors, {graded.count('warning')} warnings"
-        found = _findings(graded)
-        return note("right" if graded.ok else "wrong", Block(f"<p>{said}</p>{found}", f"<p>{said}</p>{found}"))
+        return note("right" if right else "wrong", judged(graded))
 
     def _as_it_stands(self) -> str:
-        report = self.grade()
-        said = f"<p>{escape(str(report))}</p>" if isinstance(report, LabError) else _findings(report)
-        return f"<details><summary>What gs.check says of it as it stands</summary>{said}</details>"
+        graded = self.grade()
+        said = f"<p>{escape(str(graded))}</p>" if isinstance(graded, LabError) else judged(graded).static
+        return f"<details><summary>How it does as it stands</summary>{said}</details>"
+
+
+def judged(judgement: Judgement) -> Block:
+    """A judgement to look at: findings, demands, and the cost while it trained."""
+    report = judgement.report
+    said = f"<p>gs.check: {report.count('error')} errors, {report.count('warning')} warnings</p>{_findings(report)}"
+    rows = "".join(
+        f'<li data-demand="{"met" if d.met else "missed"}">{"✓" if d.met else "✗"} {escape(d.says)}: '
+        f"{show(float(d.measured))}, expected {escape(_range(d.least, d.most))}</li>"
+        for d in judgement.demands
+    )
+    found = Block(said + (f"<p>This lesson demands:</p><ul>{rows}</ul>" if rows else ""), "")
+    found = Block(found.text, found.text)
+    if judgement.trained is None:
+        return found
+    return stack(found, _training(judgement.trained))
+
+
+def _training(trained: Trained) -> Block:
+    ended = len(trained.losses)
+    early = f", where the loss was no finite number any more (after {ended} steps)" if ended < trained.steps else ""
+    mark = "✓" if trained.learned else "✗"
+    told = (
+        f'<p data-trained="{"yes" if trained.learned else "no"}">{mark} After {trained.steps} steps of training, '
+        f"{escape(trained.says)}: {show(trained.score)}, expected at least {show(trained.needed)}{early}.</p>"
+    )
+    rows = [{"step": i, "cost": loss, "what": "this network"} for i, loss in enumerate(trained.losses)]
+    rows += [{"step": i, "cost": trained.guess, "what": "guessing"} for i in (0, trained.steps - 1)]
+    shown = lines(rows, "step", "cost", by="what", says="The cost while it trained", points=False, height=160)
+    return stack(Block(told, told), shown)
+
+
+def _range(least: float, most: float) -> str:
+    if least == -inf:
+        return f"at most {show(float(most))}"
+    return f"at least {show(float(least))}" if most == inf else f"{show(float(least))} to {show(float(most))}"
 
 
 def compiled(text: str, name: str = "build") -> Callable[[], Any]:

@@ -27,6 +27,16 @@ class Lesson:
     requirement: str
 
     @property
+    def minutes(self) -> int:
+        """To read it, predict and repair; what is to be written comes on top."""
+        return PLAN[self.number][0]
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """Numbers of the lessons that it builds on directly."""
+        return PLAN[self.number][1]
+
+    @property
     def path(self) -> Path:
         """Its file: a Markdown document, or a marimo notebook."""
         document = FOLDER / f"{self.key}.md"
@@ -41,6 +51,28 @@ class Lesson:
     def link(self) -> str:
         """Its address under the home page."""
         return f"/lessons/{self.key}/"
+
+
+PLAN: dict[int, tuple[int, tuple[int, ...]]] = {  # minutes, and the lessons that it builds on
+    1: (20, ()),
+    2: (20, (1,)),
+    3: (25, (1,)),
+    4: (30, (3,)),
+    5: (30, (4,)),
+    6: (30, (5,)),
+    7: (40, (5,)),
+    8: (35, (5,)),
+    9: (25, (5,)),
+    10: (40, (3,)),
+    11: (35, (10,)),
+    12: (30, (5,)),
+    13: (30, (1,)),
+    14: (30, (1,)),
+    15: (30, (1,)),
+    16: (30, (1,)),
+    17: (40, (5, 10, 13)),
+    18: (30, (5,)),
+}
 
 
 def _documents() -> tuple[Lesson, ...]:

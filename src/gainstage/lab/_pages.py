@@ -6,18 +6,38 @@ from importlib.resources import files
 from typing import Any
 
 from gainstage.lab._lessons import Lesson
+from gainstage.lab._progress import Answer, Answers
+from gainstage.lab.exercises import load, names, of_lesson
 
 
-def home_page(lessons: Sequence[Lesson], done: Mapping[str, set[str]], *, exported: bool = False) -> str:
-    """The list of lessons, with what was done of each.
+def home_page(lessons: Sequence[Lesson], answers: Answers, *, exported: bool = False) -> str:
+    """The map of the lessons: what builds on what, how long it takes, and what was answered.
 
     Args:
         lessons: in order.
-        done: exercises done, by key.
+        answers: by key of the lesson, then by exercise.
         exported: for a page that opens from disk: links to the pages beside it, no progress.
     """
-    page: str = _template("home.html").render(lessons=lessons, done=done, exported=exported, style=style())
+    rows = []
+    for lesson in lessons:
+        written = of_lesson(lesson.number)
+        minutes = lesson.minutes + sum(load(name).minutes for name in written)
+        marks = [_mark(what, answers.get(lesson.key, {}).get(what)) for what in ("predict", "fix", *written)]
+        rows.append({"lesson": lesson, "minutes": minutes, "marks": marks})
+    page: str = _template("home.html").render(rows=rows, exported=exported, style=style())
     return page
+
+
+def _mark(exercise: str, answer: Answer | None) -> dict[str, Any]:
+    """How one exercise stands; a wrong prediction stays wrong, whatever is answered afterwards."""
+    name = "write " + load(exercise).title if exercise in names() else exercise
+    if answer is None:
+        return {"key": exercise, "text": f"○ {name}", "done": False}
+    if exercise == "predict":
+        told = "predicted right" if answer.right else "predicted otherwise"
+        return {"key": exercise, "text": f"{'✓' if answer.right else '✗'} {told}", "done": answer.right}
+    tries = f" ({answer.tries} tries)" if answer.tries > 1 else ""
+    return {"key": exercise, "text": f"{'✓' if answer.done else '○'} {name}{tries}", "done": answer.done}
 
 
 def lesson_page(lesson: Lesson, cells: Sequence[Mapping[str, Any]], lessons: Sequence[Lesson]) -> str:

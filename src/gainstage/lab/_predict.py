@@ -10,6 +10,8 @@ from gainstage.lab._blocks import Block, note, prose, show, stack
 from gainstage.lab._errors import LabError
 from gainstage.lab._lessons import Lesson
 
+SURE = ("a guess", "rather sure", "certain")
+
 
 class Predict:
     """A question about what a measurement will show.
@@ -22,6 +24,7 @@ class Predict:
 
     def __init__(self, lesson: Lesson, question: str, options: Sequence[str]) -> None:
         self.lesson, self.question, self.options = lesson, question, tuple(options)
+        self._said: str | None = None  # how sure, of a commit whose answer was not compared yet
         self._held: tuple[Any, ...] = ()  # marimo holds widgets weakly
 
     def ask(self, committed: Any, commit: Any) -> Block:
@@ -35,15 +38,37 @@ class Predict:
             again: Any = mo.ui.button(label="Ask me again", on_click=lambda _: commit(None))
             self._held = (again,)
             return stack(head, prose(f"You committed to: **{show(committed())}**"), again)
-        answer = self._widget()
+        answer, sure = self._widget(), _sureness()
 
         def press(_: Any) -> None:
             if answer.value is not None and committed() is None:
+                self._said = str(sure.value)
                 commit(answer.value)
 
         button: Any = mo.ui.button(label="Commit", on_click=press)
-        self._held = (answer, button)
-        return stack(head, answer, button)
+        self._held = (answer, sure, button)
+        return stack(head, answer, sure, button)
+
+    def gate(self, answer: Any, *shown: Any) -> Block:
+        """What gives the answer away: shown after the first commit only; an exported page shows it.
+
+        Args:
+            answer: `committed()`.
+            shown: figures and tables.
+        """
+        body = stack(*shown)
+        if answer is not None or "predict" in _progress.answers().get(self.lesson.key, {}):
+            return body
+        return Block(
+            prose("*This is shown when you have committed to a prediction.*").text, lambda: body.static, [body]
+        )
+
+    def _first(self, answer: Any) -> str:
+        """The first answer that was ever given, where this is another one."""
+        first = _progress.answers().get(self.lesson.key, {}).get("predict")
+        if first is None or answer is None or first.first == str(answer):
+            return ""
+        return f"\n\nYour first answer, which is the one that counts, was: *{first.first}*"
 
     def _widget(self) -> Any:
         made: Any = mo.ui.radio(list(self.options), label="Your prediction")
@@ -74,12 +99,19 @@ class Predict:
         """
         waits = "*Commit to an answer to see what is measured.*"
         right = answer is not None and self.right(answer, truth)
-        if answer is not None:
-            _progress.mark(self.lesson.key, "predict")
-        measured = f"Measured: **{show(truth)}**"
+        if answer is not None and self._said is not None:
+            _progress.answered(self.lesson.key, "predict", str(answer), right=right, sure=self._said)
+            self._said = None
+        measured = f"Measured: **{show(truth)}**{self._first(answer)}"
         told = why if not isinstance(why, str) else prose(why)
         open_ = stack(prose(measured), told)
         shown = note("right" if right else "wrong", open_) if answer is not None else prose(waits)
         if answer is not None:
             return shown
         return Block(shown.text, lambda: f"<details><summary>What is measured</summary>{open_.static}</details>")
+
+
+def _sureness() -> Any:
+    made: Any = mo.ui.radio(list(SURE), value=SURE[0], label="How sure are you?", inline=True)
+    made.lab_label = ""
+    return made

@@ -117,7 +117,7 @@ def _kept(files: Any) -> Any:
 async def _home(request: Any) -> Any:
     from starlette.responses import HTMLResponse
 
-    return HTMLResponse(home_page(lessons(), _progress.done()), headers={"cache-control": "no-store"})
+    return HTMLResponse(home_page(lessons(), _progress.answers()), headers={"cache-control": "no-store"})
 
 
 async def _playground(request: Any) -> Any:

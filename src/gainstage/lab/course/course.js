@@ -159,8 +159,8 @@ function offline(form, box, kind, index) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const given = new FormData(form);
-    box.innerHTML = STATES.exercises[index][kind === "predict" ? given.get("answer") : JSON.stringify(Object.fromEntries(given))] ??
-      "<p>This combination is graded by the live lesson only: gainstage lab.</p>";
+    box.innerHTML = STATES.exercises[index]?.[kind === "predict" ? given.get("answer") : JSON.stringify(Object.fromEntries(given))] ??
+      "<p>This is graded by the live lesson only: gainstage lab.</p>";
     if (kind === "predict") {
       for (const input of form.elements) input.disabled = true;
       open(index);
@@ -188,6 +188,7 @@ function ready(part) {
   part.removeAttribute("aria-busy");
   for (const form of part.querySelectorAll("form[data-measure]")) measurement(form);
   for (const form of part.querySelectorAll("form[data-predict]")) exercise(form, "predict");
+  for (const form of part.querySelectorAll("form[data-exercise]")) exercise(form, "exercise");
   for (const form of part.querySelectorAll("form[data-fix]")) {
     form.querySelectorAll("input").forEach((input) => input.addEventListener("input", () => said(input)));
     exercise(form, "fix");

@@ -7,6 +7,7 @@ from gainstage.lab._blocks import static
 from gainstage.lab.course.grammar import PROSE, QUESTIONS, Part
 from gainstage.lab.course.running import Run, caption, table_name
 from gainstage.lab.course.showing import fix_code, name_of
+from gainstage.lab.exercises import load
 
 INSTALL = '%pip install -q "gainstage[lab]" ipywidgets'
 
@@ -54,6 +55,10 @@ def _cells(run: Run, part: Part, index: int, v4: Any) -> list[Any]:
         return [code("\n".join(lines), table(run.tables[index], said))]
     if part.kind == "measure":
         return [code(f"{body}\n\n\nlab.live({name_of(part)})", *(made for _, made in run.at_first(part)))]
+    if part.kind == "exercise":
+        tasks = [load(name.strip()) for name in part.argument.split(",")]
+        how = f"*Write it in the lab, or in the notebook of `gainstage lab --assign {run.lesson.number}`.*"
+        return [v4.new_markdown_cell(f"## Write it: {task.title}\n\n{task.prompt}\n{how}") for task in tasks]
     if part.kind == "predict":
         return _prediction(run, part, v4, code)
     if part.kind == "fix":

@@ -124,7 +124,9 @@ class Run:
             others = [value for value in control.values if value != control.start]
             choices[control.name] = Code(control.start) if control.kind == "text" else [control.start, *others]
         labels = {control.name: control.label for control in known}
-        return Fix(self.lesson, self.task(part), self.function(part), choices, labels)
+        claims = self.claims[part.line]
+        judged = {"demands": claims["demands"], "train": claims["train"]}
+        return Fix(self.lesson, self.task(part), self.function(part), choices, labels, **judged)
 
     def task(self, part: Part) -> str:
         """What a fix asks: the docstring of its `build`, but for its last paragraph, which labels the choices."""
@@ -173,7 +175,7 @@ def _function(run: Run, part: Part, _: int) -> None:
             raise wrong(
                 run.document.file, part.line, "a fix says what repairs it. Write: broken, solved = {...}, {...}"
             )
-        run.claims[part.line] = claims
+        run.claims[part.line] = claims | {name: run.names.pop(name, None) for name in ("demands", "train")}
     run.controls(part)
     others = [p for p in run.document.of("measure") if p is not part and _function_name(p, run.document) in before]
     taken = {control.name for other in others for control in run.controls(other)}

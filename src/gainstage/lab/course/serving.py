@@ -5,8 +5,9 @@ from functools import cache
 from json import dumps
 from typing import Any
 
-from gainstage.lab import _progress
+from gainstage.lab import _progress, exercises
 from gainstage.lab._errors import LabError
+from gainstage.lab._judge import Judgement
 from gainstage.lab._lessons import Lesson
 from gainstage.lab.course.grammar import Part
 from gainstage.lab.course.kept import Kept
@@ -36,13 +37,14 @@ def routes(lesson: Lesson) -> list[Any]:
         at("measure/{name}", _measure),
         at("predict/{index:int}", _predict, "POST"),
         at("fix/{index:int}", _fix, "POST"),
+        at("exercise/{name}", _exercise, "POST"),
     ]
 
 
 async def _page(run: Run, _: Any) -> Any:
     from starlette.responses import HTMLResponse
 
-    answered = "predict" in _progress.done().get(run.lesson.key, ())
+    answered = "predict" in _progress.answers().get(run.lesson.key, ())
     return HTMLResponse(page(run, kept_of(run.lesson).parts, answered=answered), headers={"cache-control": "no-store"})
 
 
@@ -71,12 +73,13 @@ async def _measure(run: Run, request: Any) -> Any:
 
 
 async def _predict(run: Run, request: Any) -> Any:
-    answer = str((await request.json()).get("answer", ""))
+    given = await request.json()
+    answer, sure = str(given.get("answer", "")), str(given.get("confidence", ""))
 
     def told(part: Part) -> str:
         if answer not in run.prediction(part)["options"]:
             raise LabError(f"{answer!r} is none of the options. Send one of {list(run.prediction(part)['options'])}")
-        _progress.mark(run.lesson.key, "predict")
+        _progress.answered(run.lesson.key, "predict", answer, right=answer == run.truth(part), sure=sure)
         return verdict(run, part, answer)
 
     return await _told(run, request.path_params["index"], "predict", told)
@@ -86,10 +89,24 @@ async def _fix(run: Run, request: Any) -> Any:
     given = await request.json()
 
     def told(part: Part) -> str:
-        fix = run.repair(part)
-        return fix.result(fix.grade(**fields(run.controls(part), given))).static
+        fix, chosen = run.repair(part), fields(run.controls(part), given)
+        graded = fix.grade(**chosen)
+        right = isinstance(graded, Judgement) and graded.ok
+        _progress.answered(run.lesson.key, "fix", str(chosen), right=right)
+        return fix.result(graded).static
 
     return await _told(run, request.path_params["index"], "fix", told)
+
+
+async def _exercise(run: Run, request: Any) -> Any:
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import HTMLResponse, PlainTextResponse
+
+    name, source = request.path_params["name"], str((await request.json()).get("code", ""))
+    if name not in exercises.of_lesson(run.lesson.number):
+        return PlainTextResponse("there is no such exercise\n", status_code=404)
+    grade = await run_in_threadpool(exercises.answer, run.lesson.key, name, source)
+    return HTMLResponse(exercises.graded(grade).static)
 
 
 async def _told(run: Run, index: int, kind: str, tell: Callable[[Part], str]) -> Any:

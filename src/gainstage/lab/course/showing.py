@@ -13,8 +13,9 @@ from gainstage.lab.course.controls import Control
 from gainstage.lab.course.grammar import PROSE, QUESTIONS, Document, Part
 from gainstage.lab.course.running import Item, Run, caption
 from gainstage.lab.course.values import has_values, pending
+from gainstage.lab.exercises import load
 
-COMPUTED = {"table", "measure", "predict", "fix"}
+COMPUTED = {"table", "measure", "predict", "fix", "exercise"}
 _WAITS = '<p class="lab-waits">computing …</p>'
 
 
@@ -46,6 +47,8 @@ def shown(run: Run, index: int) -> str:
         return _question(run, part, index)
     if part.kind == "fix":
         return _fix(run, part, index)
+    if part.kind == "exercise":
+        return "".join(_exercise(name.strip()) for name in part.argument.split(","))
     return _still(part)
 
 
@@ -186,18 +189,36 @@ def _question(run: Run, part: Part, index: int) -> str:
 
 
 def _fix(run: Run, part: Part, index: int) -> str:
-    task = to_html(run.task(part))
+    task = to_html(f"{run.task(part)}\n\n{run.repair(part).passes}")
     rows = "".join(control(made, f"fix-{index}-") for made in run.controls(part))
     return (
         f'<div class="lab-exercise"><h2>Fix</h2>{task}<form data-fix="{index}"><div class="lab-choices">{rows}</div>'
-        f'<button>Run gs.check</button></form><div class="lab-verdict" aria-live="polite"></div></div>'
+        f'<button>Check and train it</button></form><div class="lab-verdict" aria-live="polite"></div></div>'
         + folded("Code", fix_code(part))
+    )
+
+
+def _exercise(name: str) -> str:
+    """Task, editor, hints step by step, and the solution, folded behind them."""
+    task = load(name)
+    rows, points = task.starter.count("\n") + 2, f"{task.points} {'point' if task.points == 1 else 'points'}"
+    hints = "".join(
+        f"<details><summary>Hint {i}</summary>{to_html(hint)}</details>" for i, hint in enumerate(task.hints, 1)
+    )
+    return (
+        f'<div class="lab-exercise"><h2>Write it: {escape(task.title)}</h2>'
+        f"<p>About {task.minutes} minutes, {points}.</p>{to_html(task.prompt)}"
+        f'<form data-exercise="{name}"><div class="lab-control lab-text"><label for="code-{name}">Your code</label>'
+        f'<textarea id="code-{name}" name="code" rows="{rows}" spellcheck="false">'
+        f"{escape(task.starter)}</textarea></div>"
+        f'<button>Run the tests</button></form><div class="lab-verdict" aria-live="polite"></div>{hints}</div>'
+        + folded("A solution", task.solution)
     )
 
 
 def fix_code(part: Part) -> str:
     """The code of a fix without what repairs it."""
-    return re.split(r"^(?:solved|broken)\b[^\n]* = ", part.body, maxsplit=1, flags=re.MULTILINE)[0]
+    return re.split(r"^(?:solved|broken|train|demands)\b[^\n]* = ", part.body, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def fields(known: tuple[Control, ...], given: dict[str, Any]) -> dict[str, str]:

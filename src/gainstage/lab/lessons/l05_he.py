@@ -188,6 +188,63 @@ def _(gains):
 
 @app.cell
 def _():
+    committed, commit = mo.state(None, allow_self_loops=True)
+    return commit, committed
+
+
+@app.cell
+def _():
+    DEPTH = 30
+    OPTIONS = ["It stays above a third", "It falls to between 1/3 and 1/30", "It falls below 1/30"]
+    prediction = lab.Predict(
+        LESSON,
+        rf"""
+        GELU looks almost like ReLU, so a colleague starts a {DEPTH}-layer GELU network with He's law for ReLU,
+        $g = \sqrt 2 = {sqrt(2):.4f}$. GELU's own gain at mean square 1 is {gs.gain("gelu"):.4f}, so every layer loses a
+        factor of {sqrt(2) / gs.gain("gelu"):.3f}: after {DEPTH - 1} layers
+        {(sqrt(2) / gs.gain("gelu")) ** (DEPTH - 1):.3f} would be left. What becomes of the level from the first layer
+        to the last?
+        """.strip(),
+        OPTIONS,
+    )
+    return DEPTH, OPTIONS, prediction
+
+
+@app.cell
+def _(commit, committed, prediction):
+    prediction.ask(committed, commit)
+    return
+
+
+@app.cell
+def _(DEPTH, OPTIONS):
+    _x = lab.draw(gs.init.normal(), 128, 256, seed=0)
+    _tape = gs.record(chain(DEPTH, 256, F.gelu, gs.init.he_normal()), _x, backward=False)
+    _levels = [site.forward.rms for site in _tape if site.op == "linear"]
+    left = _levels[-1] / _levels[0]
+    truth = OPTIONS[0] if left > 1 / 3 else OPTIONS[1] if left > 1 / 30 else OPTIONS[2]
+    gelu_gains = {q: gs.gain("gelu", mean_square=q) for q in (1.0, 0.1, 0.01, 1e-6)}
+    return gelu_gains, left, truth
+
+
+@app.cell
+def _(DEPTH, committed, gelu_gains, left, prediction, truth):
+    prediction.reveal(
+        committed(),
+        truth,
+        rf"""
+        From layer 1 to layer {DEPTH} a share of {left:.2g} is left. The gain of GELU is not one number: it is
+        {gelu_gains[1.0]:.3f} at mean square 1, {gelu_gains[0.1]:.3f} at 0.1 and {gelu_gains[0.01]:.3f} at 0.01. The
+        smaller the signal, the straighter GELU is around 0, until it is no more than $z/2$ with gain
+        {gelu_gains[1e-6]:.3f}. So each loss makes the next one larger. ReLU has the same gain at every level, because
+        $\mathrm{{ReLU}}(cz) = c\,\mathrm{{ReLU}}(z)$ for $c > 0$.
+        """,
+    )
+    return
+
+
+@app.cell
+def _():
     lab.prose(r"""
     ## Measure it: draw your own activation
 
@@ -341,41 +398,49 @@ def _(depth, factor, phi):
 
 
 @app.cell
-def _(backward, forward, sites, theory):
+def _(backward, committed, forward, prediction, sites, theory):
     _last = sites[-1].forward
-    lab.readout(
-        level_last_over_first=forward[-1] / forward[0] if forward[0] else float("nan"),
-        theory_last_over_first=theory[-1] / theory[0],
-        gradient_first_over_last=backward[0] / backward[-1] if backward[-1] else float("nan"),
-        share_that_differs_between_samples=_last.variance_between / _last.mean_square
-        if _last.mean_square
-        else float("nan"),
+    prediction.gate(
+        committed(),
+        lab.readout(
+            level_last_over_first=forward[-1] / forward[0] if forward[0] else float("nan"),
+            theory_last_over_first=theory[-1] / theory[0],
+            gradient_first_over_last=backward[0] / backward[-1] if backward[-1] else float("nan"),
+            share_that_differs_between_samples=_last.variance_between / _last.mean_square
+            if _last.mean_square
+            else float("nan"),
+        ),
     )
     return
 
 
 @app.cell
-def _(backward, forward, theory):
+def _(backward, committed, forward, prediction, theory):
     _series = {"signal, measured": forward, "signal, theory": theory, "gradient, measured": backward}
-    lab.lines(
-        [
-            {"layer": i + 1, "root mean square": v, "what": what}
-            for what, levels in _series.items()
-            for i, v in enumerate(levels)
-        ],
-        "layer",
-        "root mean square",
-        by="what",
-        says="Signal and gradient by layer",
-        log_y=True,
+    prediction.gate(
+        committed(),
+        lab.lines(
+            [
+                {"layer": i + 1, "root mean square": v, "what": what}
+                for what, levels in _series.items()
+                for i, v in enumerate(levels)
+            ],
+            "layer",
+            "root mean square",
+            by="what",
+            says="Signal and gradient by layer",
+            log_y=True,
+        ),
     )
     return
 
 
 @app.cell
-def _(forward, gain, gradient_factor, kind, law):
+def _(committed, forward, gain, gradient_factor, kind, law, prediction):
     _both = "keep their level together" if abs(gradient_factor - 1) < 0.02 else "cannot both be kept by one scale"
-    lab.prose(rf"""
+    prediction.gate(
+        committed(),
+        lab.prose(rf"""
     The activation "{kind.value}" has gain {gain:.4f}; with "{law.value}" the level went from {forward[0]:.3g} to
     {forward[-1]:.3g}. A gradient factor of {gradient_factor:.3g} a layer means that signal
     and gradient {_both}.
@@ -383,64 +448,46 @@ def _(forward, gain, gradient_factor, kind, law):
     Things to find: an activation that is a straight line, and its gain; that lifting *all* points together leaves the
     level flat at its own gain while the samples become alike (the last number above falls); that a zigzag keeps the
     level and the samples apart, while its gradient explodes; that all heights at 0 have no gain, and why.
-    """)
+    """),
+    )
     return
 
 
 @app.cell
 def _():
-    committed, commit = mo.state(None, allow_self_loops=True)
-    return commit, committed
+    he_tried, tell_he = mo.state(None, allow_self_loops=True)
+    return he_tried, tell_he
 
 
 @app.cell
-def _():
-    DEPTH = 30
-    OPTIONS = ["It stays above a third", "It falls to between 1/3 and 1/30", "It falls below 1/30"]
-    prediction = lab.Predict(
-        LESSON,
-        rf"""
-        GELU looks almost like ReLU, so a colleague starts a {DEPTH}-layer GELU network with He's law for ReLU,
-        $g = \sqrt 2 = {sqrt(2):.4f}$. GELU's own gain at mean square 1 is {gs.gain("gelu"):.4f}, so every layer loses a
-        factor of {sqrt(2) / gs.gain("gelu"):.3f}: after {DEPTH - 1} layers
-        {(sqrt(2) / gs.gain("gelu")) ** (DEPTH - 1):.3f} would be left. What becomes of the level from the first layer
-        to the last?
-        """.strip(),
-        OPTIONS,
-    )
-    return DEPTH, OPTIONS, prediction
+def _(tell_he):
+    exercise_he = lab.exercises.widget("he", mo)
+    exercise_he.ask(tell_he)
+    return (exercise_he,)
 
 
 @app.cell
-def _(commit, committed, prediction):
-    prediction.ask(committed, commit)
+def _(exercise_he, he_tried):
+    exercise_he.result(he_tried())
     return
 
 
 @app.cell
-def _(DEPTH, OPTIONS):
-    _x = lab.draw(gs.init.normal(), 128, 256, seed=0)
-    _tape = gs.record(chain(DEPTH, 256, F.gelu, gs.init.he_normal()), _x, backward=False)
-    _levels = [site.forward.rms for site in _tape if site.op == "linear"]
-    left = _levels[-1] / _levels[0]
-    truth = OPTIONS[0] if left > 1 / 3 else OPTIONS[1] if left > 1 / 30 else OPTIONS[2]
-    gelu_gains = {q: gs.gain("gelu", mean_square=q) for q in (1.0, 0.1, 0.01, 1e-6)}
-    return gelu_gains, left, truth
+def _():
+    relu_tried, tell_relu = mo.state(None, allow_self_loops=True)
+    return relu_tried, tell_relu
 
 
 @app.cell
-def _(DEPTH, committed, gelu_gains, left, prediction, truth):
-    prediction.reveal(
-        committed(),
-        truth,
-        rf"""
-        From layer 1 to layer {DEPTH} a share of {left:.2g} is left. The gain of GELU is not one number: it is
-        {gelu_gains[1.0]:.3f} at mean square 1, {gelu_gains[0.1]:.3f} at 0.1 and {gelu_gains[0.01]:.3f} at 0.01. The
-        smaller the signal, the straighter GELU is around 0, until it is no more than $z/2$ with gain
-        {gelu_gains[1e-6]:.3f}. So each loss makes the next one larger. ReLU has the same gain at every level, because
-        $\mathrm{{ReLU}}(cz) = c\,\mathrm{{ReLU}}(z)$ for $c > 0$.
-        """,
-    )
+def _(tell_relu):
+    exercise_relu = lab.exercises.widget("relu", mo)
+    exercise_relu.ask(tell_relu)
+    return (exercise_relu,)
+
+
+@app.cell
+def _(exercise_relu, relu_tried):
+    exercise_relu.result(relu_tried())
     return
 
 
@@ -461,11 +508,10 @@ def _():
     }
 
     def build(law, activation):
-        """A chain on random samples, every weight filled by one law."""
+        """A chain for the digits, every weight filled by one law."""
         taken = LAWS[law] or gs.init.he_normal(nonlinearity=activation)
-        return gs.Subject(
-            chain(CHAIN, 64, gs.init.activation(activation), taken), lab.draw(gs.init.normal(), 128, 64, seed=0)
-        )
+        model = chain(CHAIN, 64, gs.init.activation(activation), taken)
+        return gs.Subject(model, lab.digits().x[:128], lab.digits().y[:128], F.cross_entropy)
 
     fix = lab.Fix(
         LESSON,
@@ -476,6 +522,8 @@ def _():
         build,
         {"law": list(LAWS), "activation": ["gelu", "silu"]},
         {"law": "Law", "activation": "Activation of the network"},
+        demands=lab.keeps_its_level(),
+        train=lab.on_digits(adam=1e-3),
     )
     return (fix,)
 

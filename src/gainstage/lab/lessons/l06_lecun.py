@@ -166,6 +166,60 @@ def _():
 
 
 @app.cell
+def _():
+    committed, commit = mo.state(None, allow_self_loops=True)
+    return commit, committed
+
+
+@app.cell
+def _(DEPTH):
+    OPTIONS = [
+        "It returns to 1: SELU normalizes itself",
+        "It settles at another level",
+        "It keeps growing",
+    ]
+    prediction = lab.Predict(
+        LESSON,
+        rf"""
+        Someone starts a {DEPTH}-layer SELU network with He's law, $\sigma_w^2 = 2/n$ instead of $1/n$. What does the
+        variance do from layer to layer?
+        """.strip(),
+        OPTIONS,
+    )
+    return OPTIONS, prediction
+
+
+@app.cell
+def _(commit, committed, prediction):
+    prediction.ask(committed, commit)
+    return
+
+
+@app.cell
+def _(DEPTH, OPTIONS, WIDTH):
+    _x = lab.draw(gs.init.normal(), 256, WIDTH, seed=0)
+    he_levels = [mean**2 + variance for mean, variance in entering(chain(DEPTH, WIDTH, "selu", sqrt(2)), _x)]
+    _growth = he_levels[-1] / he_levels[DEPTH // 2]
+    truth = OPTIONS[2] if _growth > 2 else OPTIONS[0] if abs(he_levels[-1] - 1) < 0.5 else OPTIONS[1]
+    return he_levels, truth
+
+
+@app.cell
+def _(DEPTH, committed, he_levels, prediction, selu_scale, truth):
+    prediction.reveal(
+        committed(),
+        truth,
+        rf"""
+        The mean square is {he_levels[1]:.3g} after one layer, {he_levels[DEPTH // 2]:.3g} after {DEPTH // 2} and
+        {he_levels[-1]:.3g} after {DEPTH}. The pull towards 1 has a limit: a large signal is multiplied by
+        $\lambda^2/2$ by SELU and by 2 by the weights, $\lambda^2 = {selu_scale**2:.4f}$ a layer, and that is above 1.
+        There is no other level to settle at.
+        """,
+    )
+    return
+
+
+@app.cell
 def _(field):
     lab.prose(rf"""
     The last number is the price: the mean square of the *gradient* grows by a factor of {field.slope():.4f} a layer.
@@ -283,40 +337,51 @@ def _(activation, depth, drop, law, shift, spread):
 
 
 @app.cell
-def _(measured, theory):
-    lab.readout(
-        mean_at_the_end=measured[-1][0],
-        variance_at_the_end=measured[-1][1],
-        theory_mean=theory[-1][0] if abs(theory[-1][0]) > 1e-9 else 0.0,
-        theory_variance=theory[-1][1],
+def _(committed, measured, prediction, theory):
+    prediction.gate(
+        committed(),
+        lab.readout(
+            mean_at_the_end=measured[-1][0],
+            variance_at_the_end=measured[-1][1],
+            theory_mean=theory[-1][0] if abs(theory[-1][0]) > 1e-9 else 0.0,
+            theory_variance=theory[-1][1],
+        ),
     )
     return
 
 
 @app.cell
-def _(measured, theory):
+def _(committed, measured, prediction, theory):
     _rows = [
         {"layer": i, "mean": mean, "variance": variance, "what": what}
         for what, levels in (("measured", measured), ("theory", theory))
         for i, (mean, variance) in enumerate(levels)
     ]
-    lab.stack(
-        lab.lines(_rows, "layer", "variance", by="what", says="Variance behind every layer", log_y=True, height=200),
-        lab.lines(_rows, "layer", "mean", by="what", says="Mean behind every layer", height=160),
+    prediction.gate(
+        committed(),
+        lab.stack(
+            lab.lines(
+                _rows, "layer", "variance", by="what", says="Variance behind every layer", log_y=True, height=200
+            ),
+            lab.lines(_rows, "layer", "mean", by="what", says="Mean behind every layer", height=160),
+        ),
     )
     return
 
 
 @app.cell
-def _(activation, drop, law, measured, shift, spread):
-    lab.prose(rf"""
+def _(activation, committed, drop, law, measured, prediction, shift, spread):
+    prediction.gate(
+        committed(),
+        lab.prose(rf"""
     The input has mean {shift.value:g} and variance {spread.value**2:g}; behind the last layer they are
     {measured[-1][0]:.3g} and {measured[-1][1]:.3g}, with {activation.value}, {law.value} and dropout {drop.value}.
 
     Things to find: that with SELU and LeCun any input ends near $(0, 1)$; how many layers it takes; which *one* change
     breaks it: He's law, another activation, ordinary dropout, or alpha dropout; that with ReLU the level of the input
     is still to be seen at the end.
-    """)
+    """),
+    )
     return
 
 
@@ -380,55 +445,20 @@ def _(selu_alpha, selu_scale):
 
 @app.cell
 def _():
-    committed, commit = mo.state(None, allow_self_loops=True)
-    return commit, committed
+    lecun_tried, tell_lecun = mo.state(None, allow_self_loops=True)
+    return lecun_tried, tell_lecun
 
 
 @app.cell
-def _(DEPTH):
-    OPTIONS = [
-        "It returns to 1: SELU normalizes itself",
-        "It settles at another level",
-        "It keeps growing",
-    ]
-    prediction = lab.Predict(
-        LESSON,
-        rf"""
-        Someone starts a {DEPTH}-layer SELU network with He's law, $\sigma_w^2 = 2/n$ instead of $1/n$. What does the
-        variance do from layer to layer?
-        """.strip(),
-        OPTIONS,
-    )
-    return OPTIONS, prediction
+def _(tell_lecun):
+    exercise_lecun = lab.exercises.widget("lecun", mo)
+    exercise_lecun.ask(tell_lecun)
+    return (exercise_lecun,)
 
 
 @app.cell
-def _(commit, committed, prediction):
-    prediction.ask(committed, commit)
-    return
-
-
-@app.cell
-def _(DEPTH, OPTIONS, WIDTH):
-    _x = lab.draw(gs.init.normal(), 256, WIDTH, seed=0)
-    he_levels = [mean**2 + variance for mean, variance in entering(chain(DEPTH, WIDTH, "selu", sqrt(2)), _x)]
-    _growth = he_levels[-1] / he_levels[DEPTH // 2]
-    truth = OPTIONS[2] if _growth > 2 else OPTIONS[0] if abs(he_levels[-1] - 1) < 0.5 else OPTIONS[1]
-    return he_levels, truth
-
-
-@app.cell
-def _(DEPTH, committed, he_levels, prediction, selu_scale, truth):
-    prediction.reveal(
-        committed(),
-        truth,
-        rf"""
-        The mean square is {he_levels[1]:.3g} after one layer, {he_levels[DEPTH // 2]:.3g} after {DEPTH // 2} and
-        {he_levels[-1]:.3g} after {DEPTH}. The pull towards 1 has a limit: a large signal is multiplied by
-        $\lambda^2/2$ by SELU and by 2 by the weights, $\lambda^2 = {selu_scale**2:.4f}$ a layer, and that is above 1.
-        There is no other level to settle at.
-        """,
-    )
+def _(exercise_lecun, lecun_tried):
+    exercise_lecun.result(lecun_tried())
     return
 
 
@@ -448,11 +478,11 @@ def _():
     }
 
     def build(activation, law):
-        """A chain on random samples, every weight filled by one law."""
+        """A chain for the digits, every weight filled by one law."""
         model = chain(CHAIN, 64, activation, 1.0)
         for name, weight in model.named_parameters():
             gs.init.fill_(weight, LAWS[law], seed=0, name=name)
-        return gs.Subject(model, lab.draw(gs.init.normal(), 128, 64, seed=0))
+        return gs.Subject(model, lab.digits().x[:128], lab.digits().y[:128], F.cross_entropy)
 
     fix = lab.Fix(
         LESSON,
@@ -463,6 +493,8 @@ def _():
         build,
         {"activation": ["relu", "leaky_relu", "selu"], "law": list(LAWS)},
         {"activation": "Activation of the network", "law": "Weights"},
+        demands=lab.keeps_its_level(),
+        train=lab.on_digits(adam=1e-3, needed=0.4),
     )
     return (fix,)
 

@@ -233,6 +233,57 @@ def _(gain, recurrence):
 
 @app.cell
 def _():
+    committed, commit = mo.state(None, allow_self_loops=True)
+    return commit, committed
+
+
+@app.cell
+def _():
+    DEPTH = 30
+    OPTIONS = ["All of them: more than 60", "About half: 20 to 60", "Few: less than 20"]
+    prediction = lab.Predict(
+        LESSON,
+        rf"""
+        A {DEPTH}-layer ReLU network is started with orthogonal weights of gain $\sqrt 2$, the right gain for ReLU.
+        Every
+        matrix stretches all {UNITS} directions alike. How many directions of the input come through the whole network
+        with at least {ALIVE:.0%} of the stretch of the largest one?
+        """.strip(),
+        OPTIONS,
+    )
+    return DEPTH, OPTIONS, prediction
+
+
+@app.cell
+def _(commit, committed, prediction):
+    prediction.ask(committed, commit)
+    return
+
+
+@app.cell
+def _(DEPTH, OPTIONS):
+    left = {name: alive(directions(model)) for name, model in started(DEPTH, "relu").items()}
+    truth = OPTIONS[0] if left["orthogonal"] > 60 else OPTIONS[1] if left["orthogonal"] >= 20 else OPTIONS[2]
+    return left, truth
+
+
+@app.cell
+def _(DEPTH, committed, left, prediction, truth):
+    prediction.reveal(
+        committed(),
+        truth,
+        rf"""
+        {left["orthogonal"]} of {UNITS} with orthogonal weights, {left["normal"]} with He's normal ones. The matrices
+        are isometries, the ReLUs are not: each of the {DEPTH - 1} switches about half of the units off, and the next
+        matrix turns other directions into the switched-off places. With the mirrored start all {left["mirrored"]}
+        arrive: what one unit of a pair cuts off, the other one carries.
+        """,
+    )
+    return
+
+
+@app.cell
+def _():
     lab.prose(rf"""
     ## Measure it: every direction through the depth
 
@@ -297,39 +348,48 @@ def _(activation, depth):
 
 
 @app.cell
-def _(spectra):
-    lab.table(
-        [{"start": name, "largest": s[0], f"of {UNITS} directions alive": alive(s)} for name, s in spectra.items()],
-        f"Singular values of the Jacobian; alive: at least {ALIVE:.0%} of the largest",
+def _(committed, prediction, spectra):
+    prediction.gate(
+        committed(),
+        lab.table(
+            [{"start": name, "largest": s[0], f"of {UNITS} directions alive": alive(s)} for name, s in spectra.items()],
+            f"Singular values of the Jacobian; alive: at least {ALIVE:.0%} of the largest",
+        ),
     )
     return
 
 
 @app.cell
-def _(activation, depth, spectra):
-    lab.lines(
-        [
-            {"direction, largest first": i + 1, "singular value": value, "start": name}
-            for name, values in spectra.items()
-            for i, value in enumerate(values)
-            if value > 1e-10 * values[0]  # below that there is rounding
-        ],
-        "direction, largest first",
-        "singular value",
-        by="start",
-        says=f"Stretch of every direction by {depth.value} layers with {activation.value}",
-        log_y=True,
+def _(activation, committed, depth, prediction, spectra):
+    prediction.gate(
+        committed(),
+        lab.lines(
+            [
+                {"direction, largest first": i + 1, "singular value": value, "start": name}
+                for name, values in spectra.items()
+                for i, value in enumerate(values)
+                if value > 1e-10 * values[0]  # below that there is rounding
+            ],
+            "direction, largest first",
+            "singular value",
+            by="start",
+            says=f"Stretch of every direction by {depth.value} layers with {activation.value}",
+            log_y=True,
+        ),
     )
     return
 
 
 @app.cell
-def _():
-    lab.prose(r"""
+def _(committed, prediction):
+    prediction.gate(
+        committed(),
+        lab.prose(r"""
     Things to find: *linear*, where orthogonal is perfect at any depth and normal is not; *tanh*, where orthogonal is
     much flatter than normal; *relu*, where only the mirrored start is flat, and exactly so; *gelu*, where pairs work as
     well, because $\mathrm{GELU}(z) - \mathrm{GELU}(-z) = z$ too.
-    """)
+    """),
+    )
     return
 
 
@@ -512,52 +572,20 @@ def _():
 
 @app.cell
 def _():
-    committed, commit = mo.state(None, allow_self_loops=True)
-    return commit, committed
+    orthogonal_tried, tell_orthogonal = mo.state(None, allow_self_loops=True)
+    return orthogonal_tried, tell_orthogonal
 
 
 @app.cell
-def _():
-    DEPTH = 30
-    OPTIONS = ["All of them: more than 60", "About half: 20 to 60", "Few: less than 20"]
-    prediction = lab.Predict(
-        LESSON,
-        rf"""
-        A {DEPTH}-layer ReLU network is started with orthogonal weights of gain $\sqrt 2$, the right gain for ReLU.
-        Every
-        matrix stretches all {UNITS} directions alike. How many directions of the input come through the whole network
-        with at least {ALIVE:.0%} of the stretch of the largest one?
-        """.strip(),
-        OPTIONS,
-    )
-    return DEPTH, OPTIONS, prediction
+def _(tell_orthogonal):
+    exercise_orthogonal = lab.exercises.widget("orthogonal", mo)
+    exercise_orthogonal.ask(tell_orthogonal)
+    return (exercise_orthogonal,)
 
 
 @app.cell
-def _(commit, committed, prediction):
-    prediction.ask(committed, commit)
-    return
-
-
-@app.cell
-def _(DEPTH, OPTIONS):
-    left = {name: alive(directions(model)) for name, model in started(DEPTH, "relu").items()}
-    truth = OPTIONS[0] if left["orthogonal"] > 60 else OPTIONS[1] if left["orthogonal"] >= 20 else OPTIONS[2]
-    return left, truth
-
-
-@app.cell
-def _(DEPTH, committed, left, prediction, truth):
-    prediction.reveal(
-        committed(),
-        truth,
-        rf"""
-        {left["orthogonal"]} of {UNITS} with orthogonal weights, {left["normal"]} with He's normal ones. The matrices
-        are isometries, the ReLUs are not: each of the {DEPTH - 1} switches about half of the units off, and the next
-        matrix turns other directions into the switched-off places. With the mirrored start all {left["mirrored"]}
-        arrive: what one unit of a pair cuts off, the other one carries.
-        """,
-    )
+def _(exercise_orthogonal, orthogonal_tried):
+    exercise_orthogonal.result(orthogonal_tried())
     return
 
 
@@ -614,6 +642,7 @@ def _():
         build,
         {"recurrent": list(RECURRENT)},
         {"recurrent": "Start of the recurrent matrix"},
+        train=lab.on_digits(adam=1e-3),
     )
     return (fix,)
 

@@ -221,6 +221,63 @@ def _():
 
 @app.cell
 def _():
+    committed, commit = mo.state(None, allow_self_loops=True)
+    return commit, committed
+
+
+@app.cell
+def _():
+    BLOCKS = 12
+    OPTIONS = [
+        "It stays: less than twice as large",
+        "It grows with the number of branches: 3 to 100 times",
+        "It multiplies at every branch: more than 1000 times",
+    ]
+    prediction = lab.Predict(
+        LESSON,
+        rf"""
+        A pre-norm transformer of {BLOCKS} blocks, all weights drawn with $1/\sqrt{{n}}$, no scaling of the last
+        weights.
+        By which factor does the mean square of its stream grow from the first branch to the last?
+        """.strip(),
+        OPTIONS,
+    )
+    return BLOCKS, OPTIONS, prediction
+
+
+@app.cell
+def _(commit, committed, prediction):
+    prediction.ask(committed, commit)
+    return
+
+
+@app.cell
+def _(BLOCKS, OPTIONS, tokens):
+    growth = {}
+    for _norm in ("before (pre-norm)", "none"):
+        _levels, _, _ = stream(transformer(BLOCKS, _norm), tokens[:16])
+        growth[_norm] = _levels[-1] / _levels[0]
+    _grew = growth["before (pre-norm)"]
+    truth = OPTIONS[0] if _grew < 2 else OPTIONS[1] if _grew < 1000 else OPTIONS[2]
+    return growth, truth
+
+
+@app.cell
+def _(BLOCKS, committed, growth, prediction, truth):
+    prediction.reveal(
+        committed(),
+        truth,
+        f"""
+        {growth["before (pre-norm)"]:.3g} times over {2 * BLOCKS} branches. Behind a normalization every branch adds
+        about the same amount, so the stream grows like a sum and not like a product. The same weights without any
+        normalization: {growth["none"]:.2g} times.
+        """,
+    )
+    return
+
+
+@app.cell
+def _():
     lab.prose(rf"""
     ## Measure it: the stream
 
@@ -261,43 +318,52 @@ def _(blocks, embedding, last, norm, std, tokens):
 
 
 @app.cell
-def _(at_start, levels, levels_by_theory, to_the_embedding):
-    lab.readout(
-        stream_after_the_last_branch=levels[-1],
-        the_same_by_theory=levels_by_theory[-1],
-        growth_first_to_last_branch=levels[-1] / levels[0],
-        embedding_is_a_share_of=at_start / levels[-1],
-        gradient_at_the_embedding=to_the_embedding,
+def _(at_start, committed, levels, levels_by_theory, prediction, to_the_embedding):
+    prediction.gate(
+        committed(),
+        lab.readout(
+            stream_after_the_last_branch=levels[-1],
+            the_same_by_theory=levels_by_theory[-1],
+            growth_first_to_last_branch=levels[-1] / levels[0],
+            embedding_is_a_share_of=at_start / levels[-1],
+            gradient_at_the_embedding=to_the_embedding,
+        ),
     )
     return
 
 
 @app.cell
-def _(levels, levels_by_theory):
-    lab.lines(
-        [
-            {"branch": i + 1, "mean square of the stream": v, "what": what}
-            for what, series in (("measured", levels), ("theory", levels_by_theory))
-            for i, v in enumerate(series)
-        ],
-        "branch",
-        "mean square of the stream",
-        by="what",
-        says="The stream after every branch",
-        log_y=True,
+def _(committed, levels, levels_by_theory, prediction):
+    prediction.gate(
+        committed(),
+        lab.lines(
+            [
+                {"branch": i + 1, "mean square of the stream": v, "what": what}
+                for what, series in (("measured", levels), ("theory", levels_by_theory))
+                for i, v in enumerate(series)
+            ],
+            "branch",
+            "mean square of the stream",
+            by="what",
+            says="The stream after every branch",
+            log_y=True,
+        ),
     )
     return
 
 
 @app.cell
-def _():
-    lab.prose(r"""
+def _(committed, prediction):
+    prediction.gate(
+        committed(),
+        lab.prose(r"""
     Things to find: without normalization the curve is a straight line on this logarithmic axis, that is, exponential;
     $1/\sqrt{2L}$ makes it flat at any number of blocks; with pre-norm and a *small* embedding the branches soon
     outweigh the tokens, so that the share of the embedding is small, while with post-norm the size of the embedding is
     forgotten after the first branch. A small embedding under pre-norm also gets a *large* gradient: the first
     normalization divides by the size of its input, and so does its derivative.
-    """)
+    """),
+    )
     return
 
 
@@ -463,58 +529,20 @@ def _(tokens):
 
 @app.cell
 def _():
-    committed, commit = mo.state(None, allow_self_loops=True)
-    return commit, committed
+    residual_tried, tell_residual = mo.state(None, allow_self_loops=True)
+    return residual_tried, tell_residual
 
 
 @app.cell
-def _():
-    BLOCKS = 12
-    OPTIONS = [
-        "It stays: less than twice as large",
-        "It grows with the number of branches: 3 to 100 times",
-        "It multiplies at every branch: more than 1000 times",
-    ]
-    prediction = lab.Predict(
-        LESSON,
-        rf"""
-        A pre-norm transformer of {BLOCKS} blocks, all weights drawn with $1/\sqrt{{n}}$, no scaling of the last
-        weights.
-        By which factor does the mean square of its stream grow from the first branch to the last?
-        """.strip(),
-        OPTIONS,
-    )
-    return BLOCKS, OPTIONS, prediction
+def _(tell_residual):
+    exercise_residual = lab.exercises.widget("residual", mo)
+    exercise_residual.ask(tell_residual)
+    return (exercise_residual,)
 
 
 @app.cell
-def _(commit, committed, prediction):
-    prediction.ask(committed, commit)
-    return
-
-
-@app.cell
-def _(BLOCKS, OPTIONS, tokens):
-    growth = {}
-    for _norm in ("before (pre-norm)", "none"):
-        _levels, _, _ = stream(transformer(BLOCKS, _norm), tokens[:16])
-        growth[_norm] = _levels[-1] / _levels[0]
-    _grew = growth["before (pre-norm)"]
-    truth = OPTIONS[0] if _grew < 2 else OPTIONS[1] if _grew < 1000 else OPTIONS[2]
-    return growth, truth
-
-
-@app.cell
-def _(BLOCKS, committed, growth, prediction, truth):
-    prediction.reveal(
-        committed(),
-        truth,
-        f"""
-        {growth["before (pre-norm)"]:.3g} times over {2 * BLOCKS} branches. Behind a normalization every branch adds
-        about the same amount, so the stream grows like a sum and not like a product. The same weights without any
-        normalization: {growth["none"]:.2g} times.
-        """,
-    )
+def _(exercise_residual, residual_tried):
+    exercise_residual.result(residual_tried())
     return
 
 
@@ -531,6 +559,16 @@ def _(tokens):
         model = transformer(12, "none", last=last, embedding=float(embedding))
         return gs.Subject(model, tokens[:64], said_before(tokens[:64]), token_loss)
 
+    def says_the_token_before(subject):
+        """A hundred steps of Adam, then the share of places at which it says the right token."""
+        model, data = subject.model, tokens[:192]
+        adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+        batches = gs.train.minibatches(data, said_before(data), batch_size=16, steps=100, seed=1)
+        run = gs.train.fit(model, batches, loss=token_loss, optimizer=adam, steps=100)
+        with torch.no_grad():
+            score = (model(tokens[192:]).argmax(2) == said_before(tokens[192:])).float().mean().item()
+        return lab.Trained(tuple(run.losses), score, 0.5, "share of the places that are right", guess=log(VOCABULARY))
+
     fix = lab.Fix(
         LESSON,
         """
@@ -540,6 +578,7 @@ def _(tokens):
         build,
         {"last": list(LAST), "embedding": ["1", "0.02"]},
         {"last": "Last weights", "embedding": "Embedding"},
+        train=says_the_token_before,
     )
     return (fix,)
 

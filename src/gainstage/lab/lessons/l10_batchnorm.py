@@ -501,7 +501,7 @@ def _(KINDS):
 
 
 @app.cell
-def _(KINDS, PROBED, costs, landscape, rates_tried, shifts):
+def _(KINDS, PROBED, committed, costs, landscape, prediction, rates_tried, shifts):
     both_measured = [
         {
             "network": kind,
@@ -512,16 +512,21 @@ def _(KINDS, PROBED, costs, landscape, rates_tried, shifts):
         }
         for kind in KINDS
     ]
-    lab.stack(
-        lab.prose("## Both, measured"),
-        lab.table(both_measured, f"Shift and smoothness at rate {PROBED:g}; cost after 60 steps by learning rate"),
+    prediction.gate(
+        committed(),
+        lab.stack(
+            lab.prose("## Both, measured"),
+            lab.table(both_measured, f"Shift and smoothness at rate {PROBED:g}; cost after 60 steps by learning rate"),
+        ),
     )
     return (both_measured,)
 
 
 @app.cell
-def _(PROBED):
-    lab.prose(rf"""
+def _(PROBED, committed, prediction):
+    prediction.gate(
+        committed(),
+        lab.prose(rf"""
     - **Shift**: how far the mean of a unit, in front of the fourth ReLU, jumps from one step to the next, in units of
       its standard deviation; the same 256 images always.
     - **Turned**: $\lVert \nabla L(\theta - \eta g) - g \rVert / \lVert g \rVert$ with the gradient
@@ -529,7 +534,8 @@ def _(PROBED):
       nothing of it is left. Averaged over the moments below.
 
     The cost along the gradient shows the same. Choose a moment of the training:
-    """)
+    """),
+    )
     return
 
 
@@ -541,36 +547,42 @@ def _(LOOKED_AT):
 
 
 @app.cell
-def _(landscape, moment):
+def _(committed, landscape, moment, prediction):
     _here = [row for row in landscape if row["after step"] == moment.value]
     _start = {row["kind"]: row["cost"] for row in _here if row["factor"] == 0}
-    lab.lines(
-        [
-            {
-                "step along the gradient (learning rates)": row["factor"],
-                "cost over cost before the step": row["cost"] / _start[row["kind"]],
-                "network": row["kind"],
-            }
-            for row in _here
-        ],
-        "step along the gradient (learning rates)",
-        "cost over cost before the step",
-        by="network",
-        says=f"After step {moment.value}: how far the gradient can be believed",
-        log_y=True,
+    prediction.gate(
+        committed(),
+        lab.lines(
+            [
+                {
+                    "step along the gradient (learning rates)": row["factor"],
+                    "cost over cost before the step": row["cost"] / _start[row["kind"]],
+                    "network": row["kind"],
+                }
+                for row in _here
+            ],
+            "step along the gradient (learning rates)",
+            "cost over cost before the step",
+            by="network",
+            says=f"After step {moment.value}: how far the gradient can be believed",
+            log_y=True,
+        ),
     )
     return
 
 
 @app.cell
-def _():
-    lab.prose(r"""
+def _(committed, prediction):
+    prediction.gate(
+        committed(),
+        lab.prose(r"""
     The normalized landscapes, with noise or without, go down smoothly over several steps; the plain one turns up. Read
     it with care: a step of the same length is compared, as an optimizer makes it, and the units of a weight differ
     between the networks. One reason can be derived. Multiply a weight in front of a normalization by $a$: the output
     stays, so $L(a w) = L(w)$, and by the chain rule $\nabla L(a w) = \nabla L(w) / a$. Weights that grow in a step that
     was too long get smaller gradients in the next: the layer slows itself down. Measured on one such weight:
-    """)
+    """),
+    )
     return
 
 
@@ -594,6 +606,25 @@ def _():
         )
     lab.table(scaling, "The first weight multiplied by a, everything else the same")
     return (scaling,)
+
+
+@app.cell
+def _():
+    batch_norm_tried, tell_batch_norm = mo.state(None, allow_self_loops=True)
+    return batch_norm_tried, tell_batch_norm
+
+
+@app.cell
+def _(tell_batch_norm):
+    exercise_batch_norm = lab.exercises.widget("batch_norm", mo)
+    exercise_batch_norm.ask(tell_batch_norm)
+    return (exercise_batch_norm,)
+
+
+@app.cell
+def _(exercise_batch_norm, batch_norm_tried):
+    exercise_batch_norm.result(batch_norm_tried())
+    return
 
 
 @app.cell
@@ -627,6 +658,7 @@ def _():
         build,
         {"norm": list(NORMS), "batch": ["2", "3", "32"]},
         {"norm": "Normalization", "batch": "Samples in a batch"},
+        train=lab.on_digits(batch=None),
     )
     return (fix,)
 

@@ -458,6 +458,25 @@ def _(committed, prediction, truth, two_tasks):
 
 @app.cell
 def _():
+    layer_norms_tried, tell_layer_norms = mo.state(None, allow_self_loops=True)
+    return layer_norms_tried, tell_layer_norms
+
+
+@app.cell
+def _(tell_layer_norms):
+    exercise_layer_norms = lab.exercises.widget("layer_norms", mo)
+    exercise_layer_norms.ask(tell_layer_norms)
+    return (exercise_layer_norms,)
+
+
+@app.cell
+def _(exercise_layer_norms, layer_norms_tried):
+    exercise_layer_norms.result(layer_norms_tried())
+    return
+
+
+@app.cell
+def _():
     graded, grade = mo.state(None, allow_self_loops=True)
     return grade, graded
 
@@ -491,6 +510,7 @@ def _():
         build,
         {"norm": list(NORMS)},
         {"norm": "Normalization"},
+        train=lab.on_digits(batch=None),
     )
     return (fix,)
 

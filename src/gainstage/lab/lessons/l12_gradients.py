@@ -170,6 +170,65 @@ def _():
 
 @app.cell
 def _():
+    committed, commit = mo.state(None, allow_self_loops=True)
+    return commit, committed
+
+
+@app.cell
+def _():
+    DEPTH, LIMIT = 12, 1e-3
+    OPTIONS = [
+        f"Far less than {LIMIT:g}: it raises the alarm",
+        f"Between {LIMIT:g} and {1 / LIMIT:g}: it stays silent",
+        f"More than {1 / LIMIT:g}: it raises the other alarm",
+    ]
+    prediction = lab.Predict(
+        LESSON,
+        f"""
+        A {DEPTH}-layer ReLU network is started with weights of standard deviation 0.01, far too small. A monitor
+        compares
+        the gradient of the first *weight* with that of the last one (root mean square) and calls "vanishing" below
+        {LIMIT:g}, "exploding" above {1 / LIMIT:g}. What ratio does it see?
+        """.strip(),
+        OPTIONS,
+    )
+    return DEPTH, LIMIT, OPTIONS, prediction
+
+
+@app.cell
+def _(commit, committed, prediction):
+    prediction.ask(committed, commit)
+    return
+
+
+@app.cell
+def _(DEPTH, LIMIT, OPTIONS):
+    _tape, _sites = recorded(chain(DEPTH, "relu", LAWS["small: normal, std 0.01"], width=64))
+    of_weights = [_tape.parameter(f"{2 * i}.weight").backward.rms for i in range(DEPTH)]
+    ratio = of_weights[0] / of_weights[-1]
+    died = (_sites[-1].forward.variance_between / _sites[0].forward.variance_between) ** 0.5
+    truth = OPTIONS[0] if ratio < LIMIT else OPTIONS[1] if ratio <= 1 / LIMIT else OPTIONS[2]
+    return died, of_weights, ratio, truth
+
+
+@app.cell
+def _(committed, died, of_weights, prediction, ratio, truth):
+    prediction.reveal(
+        committed(),
+        truth,
+        rf"""
+        The ratio is {ratio:.3g}, while the gradients themselves are {of_weights[0]:.1e} and {of_weights[-1]:.1e}, and
+        only {died:.0e} of what distinguishes two digits reaches the output. The gradient of weight $l$ is made of
+        *all the other* factors: forward up to $l$, backward down to $l$. If all layers are equally small, all products
+        are equally small. Ratios between layers miss a collapse that is the same everywhere. This is why `gs.check`
+        also measures, on the way forward, what differs **between samples**.
+        """,
+    )
+    return
+
+
+@app.cell
+def _():
     lab.prose(rf"""
     ## Measure it: depth and scale
 
@@ -203,30 +262,36 @@ def _(activation, depth, scale):
 
 
 @app.cell
-def _(backward, backward_by_theory, flow):
+def _(backward, backward_by_theory, committed, flow, prediction):
     _signal, _weights = flow["signal behind the layer"], flow["gradient of the weight"]
-    lab.readout(
-        gradient_first_over_last=backward[0] / backward[-1] if backward[-1] else float("nan"),
-        the_same_by_theory=(backward_by_theory[0] or 0.0) / backward[-1] if backward[-1] else float("nan"),
-        signal_last_over_first=_signal[-1] / _signal[0],
-        weight_gradient_first_over_last=_weights[0] / _weights[-1] if _weights[-1] else float("nan"),
+    prediction.gate(
+        committed(),
+        lab.readout(
+            gradient_first_over_last=backward[0] / backward[-1] if backward[-1] else float("nan"),
+            the_same_by_theory=(backward_by_theory[0] or 0.0) / backward[-1] if backward[-1] else float("nan"),
+            signal_last_over_first=_signal[-1] / _signal[0],
+            weight_gradient_first_over_last=_weights[0] / _weights[-1] if _weights[-1] else float("nan"),
+        ),
     )
     return
 
 
 @app.cell
-def _(flow):
-    lab.lines(
-        [
-            {"layer": i + 1, "root mean square": v or 0.0, "what": what}
-            for what, series in flow.items()
-            for i, v in enumerate(series)
-        ],
-        "layer",
-        "root mean square",
-        by="what",
-        says="Signal and gradient by layer",
-        log_y=True,
+def _(committed, flow, prediction):
+    prediction.gate(
+        committed(),
+        lab.lines(
+            [
+                {"layer": i + 1, "root mean square": v or 0.0, "what": what}
+                for what, series in flow.items()
+                for i, v in enumerate(series)
+            ],
+            "layer",
+            "root mean square",
+            by="what",
+            says="Signal and gradient by layer",
+            log_y=True,
+        ),
     )
     return
 
@@ -253,23 +318,26 @@ def _():
 
 
 @app.cell
-def _(by_scale):
-    lab.stack(
-        lab.prose("""
+def _(by_scale, committed, prediction):
+    prediction.gate(
+        committed(),
+        lab.stack(
+            lab.prose("""
         The same for many scales at once: how many powers of ten the gradient gains (+) or loses (−) on its way back
         from the last hidden layer. In each chart there is a row
         that stays near 0 at every depth.
         """),
-        *(
-            lab.heat(
-                [row for row in by_scale if row["activation"] == name],
-                "layers back",
-                "weight scale",
-                "powers of ten",
-                says=f"Gradient on its way back, powers of ten: {name}",
-                height=200,
-            )
-            for name in ("relu", "tanh")
+            *(
+                lab.heat(
+                    [row for row in by_scale if row["activation"] == name],
+                    "layers back",
+                    "weight scale",
+                    "powers of ten",
+                    says=f"Gradient on its way back, powers of ten: {name}",
+                    height=200,
+                )
+                for name in ("relu", "tanh")
+            ),
         ),
     )
     return
@@ -366,60 +434,20 @@ def _():
 
 @app.cell
 def _():
-    committed, commit = mo.state(None, allow_self_loops=True)
-    return commit, committed
+    gradient_flow_tried, tell_gradient_flow = mo.state(None, allow_self_loops=True)
+    return gradient_flow_tried, tell_gradient_flow
 
 
 @app.cell
-def _():
-    DEPTH, LIMIT = 12, 1e-3
-    OPTIONS = [
-        f"Far less than {LIMIT:g}: it raises the alarm",
-        f"Between {LIMIT:g} and {1 / LIMIT:g}: it stays silent",
-        f"More than {1 / LIMIT:g}: it raises the other alarm",
-    ]
-    prediction = lab.Predict(
-        LESSON,
-        f"""
-        A {DEPTH}-layer ReLU network is started with weights of standard deviation 0.01, far too small. A monitor
-        compares
-        the gradient of the first *weight* with that of the last one (root mean square) and calls "vanishing" below
-        {LIMIT:g}, "exploding" above {1 / LIMIT:g}. What ratio does it see?
-        """.strip(),
-        OPTIONS,
-    )
-    return DEPTH, LIMIT, OPTIONS, prediction
+def _(tell_gradient_flow):
+    exercise_gradient_flow = lab.exercises.widget("gradient_flow", mo)
+    exercise_gradient_flow.ask(tell_gradient_flow)
+    return (exercise_gradient_flow,)
 
 
 @app.cell
-def _(commit, committed, prediction):
-    prediction.ask(committed, commit)
-    return
-
-
-@app.cell
-def _(DEPTH, LIMIT, OPTIONS):
-    _tape, _sites = recorded(chain(DEPTH, "relu", LAWS["small: normal, std 0.01"], width=64))
-    of_weights = [_tape.parameter(f"{2 * i}.weight").backward.rms for i in range(DEPTH)]
-    ratio = of_weights[0] / of_weights[-1]
-    died = (_sites[-1].forward.variance_between / _sites[0].forward.variance_between) ** 0.5
-    truth = OPTIONS[0] if ratio < LIMIT else OPTIONS[1] if ratio <= 1 / LIMIT else OPTIONS[2]
-    return died, of_weights, ratio, truth
-
-
-@app.cell
-def _(committed, died, of_weights, prediction, ratio, truth):
-    prediction.reveal(
-        committed(),
-        truth,
-        rf"""
-        The ratio is {ratio:.3g}, while the gradients themselves are {of_weights[0]:.1e} and {of_weights[-1]:.1e}, and
-        only {died:.0e} of what distinguishes two digits reaches the output. The gradient of weight $l$ is made of
-        *all the other* factors: forward up to $l$, backward down to $l$. If all layers are equally small, all products
-        are equally small. Ratios between layers miss a collapse that is the same everywhere. This is why `gs.check`
-        also measures, on the way forward, what differs **between samples**.
-        """,
-    )
+def _(exercise_gradient_flow, gradient_flow_tried):
+    exercise_gradient_flow.result(gradient_flow_tried())
     return
 
 
@@ -454,6 +482,7 @@ def _():
         build,
         {"law": list(STARTS), "activation": ["tanh", "sigmoid", "relu"], "rate": ["0.05", "0.0005"]},
         {"activation": "Activation", "law": "Start", "rate": "Learning rate"},
+        train=lab.on_digits(),
     )
     return (fix,)
 

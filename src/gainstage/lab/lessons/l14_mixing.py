@@ -231,6 +231,63 @@ def _():
 
 @app.cell
 def _():
+    committed, commit = mo.state(None, allow_self_loops=True)
+    return commit, committed
+
+
+@app.cell
+def _():
+    CLEAN = 0.1
+    OPTIONS = ["It falls: mixing calibrates", "It hardly changes: nothing is wrong there", "It rises"]
+    prediction = lab.Predict(
+        LESSON,
+        f"""
+        The moons with little noise ({CLEAN:g}): the unmixed network is right nearly always, and nearly certain. What
+        does mixup with α = 1 do to its calibration error (mean of 4 seeds)?
+        """.strip(),
+        OPTIONS,
+    )
+    return CLEAN, OPTIONS, prediction
+
+
+@app.cell
+def _(commit, committed, prediction):
+    prediction.ask(committed, commit)
+    return
+
+
+@app.cell
+def _(CLEAN, OPTIONS):
+    clean = {
+        name: {k: sum(q[k] for q in found) / len(found) for k in found[0]}
+        for name in ("none", "mixup")
+        for found in [[quality(*on_moons(name, 1, CLEAN, s)[1:]) for s in range(4)]]
+    }
+    _times = clean["mixup"]["calibration error"] / clean["none"]["calibration error"]
+    truth = OPTIONS[0] if _times < 0.7 else OPTIONS[2] if _times > 1.4 else OPTIONS[1]
+    return clean, truth
+
+
+@app.cell
+def _(clean, committed, prediction, truth):
+    _none, _mixup = clean["none"], clean["mixup"]
+    prediction.reveal(
+        committed(),
+        truth,
+        rf"""
+        From {_none["calibration error"]:.3f} to {_mixup["calibration error"]:.3f}. Accuracy is
+        {_none["accuracy"]:.1%} without and {_mixup["accuracy"]:.1%} with mixup, but the mean stated probability goes
+        from {_none["mean stated probability"]:.1%} to {_mixup["mean stated probability"]:.1%}: the network was taught
+        that points between the samples are of both classes, and now doubts what it could know. Too little certainty is
+        an error of calibration as well. A smaller α, or ending the mixing some epochs before the training
+        (`gs.train.Mixer(stop_epoch=...)`), leaves less of it.
+        """,
+    )
+    return
+
+
+@app.cell
+def _():
     method = lab.dropdown("method", ["mixup", "cutmix"], "mixup", label="Mixed by")
     alpha = lab.slider("alpha", 0.1, 8, 1, label="α of the shares", steps=[0.1, 0.2, 0.5, 1, 2, 4, 8])
     noise = lab.slider("noise", 0.05, 0.6, 0.4, label="Noise of the data", step=0.05)
@@ -296,13 +353,16 @@ def _(alpha, method, noise, seed):
 
 
 @app.cell
-def _(measured):
-    lab.stack(
-        lab.readout(
-            calibration_error_not_mixed=measured[0]["calibration error"],
-            calibration_error_mixed=measured[1]["calibration error"],
+def _(committed, measured, prediction):
+    prediction.gate(
+        committed(),
+        lab.stack(
+            lab.readout(
+                calibration_error_not_mixed=measured[0]["calibration error"],
+                calibration_error_mixed=measured[1]["calibration error"],
+            ),
+            lab.table(measured, "On 2,000 fresh samples"),
         ),
-        lab.table(measured, "On 2,000 fresh samples"),
     )
     return
 
@@ -370,7 +430,7 @@ def _(measured, networks, noise, seed):
 
 
 @app.cell
-def _(networks):
+def _(committed, networks, prediction):
     _rows = [
         {"mean stated probability": stated, "share right": right, "training": name}
         for name, (_, scores, y) in networks.items()
@@ -378,25 +438,31 @@ def _(networks):
         if n >= 20
     ]
     _rows += [{"mean stated probability": p, "share right": p, "training": "perfect"} for p in (0.5, 1.0)]
-    lab.lines(
-        _rows,
-        "mean stated probability",
-        "share right",
-        by="training",
-        says="Below the straight line: too certain",
+    prediction.gate(
+        committed(),
+        lab.lines(
+            _rows,
+            "mean stated probability",
+            "share right",
+            by="training",
+            says="Below the straight line: too certain",
+        ),
     )
     return
 
 
 @app.cell
-def _():
-    lab.prose(r"""
+def _(committed, prediction):
+    prediction.gate(
+        committed(),
+        lab.prose(r"""
     Orange squares are one class, blue circles the other; the stronger the colour, the more certain the network. The
     chart takes bins of at least 20 samples. Things to find: much noise, where the unmixed network is certain and wrong;
     little noise, where mixing makes it less certain than it could be; a large α, which makes everything a mean of two
     samples and the boundary blunt; and `cutmix`, which on two coordinates can only take one of them from each sample.
     There the "box" means nothing: it invents points that lie on neither moon.
-    """)
+    """),
+    )
     return
 
 
@@ -474,58 +540,39 @@ def _():
 
 @app.cell
 def _():
-    committed, commit = mo.state(None, allow_self_loops=True)
-    return commit, committed
+    cutmix_tried, tell_cutmix = mo.state(None, allow_self_loops=True)
+    return cutmix_tried, tell_cutmix
 
 
 @app.cell
-def _():
-    CLEAN = 0.1
-    OPTIONS = ["It falls: mixing calibrates", "It hardly changes: nothing is wrong there", "It rises"]
-    prediction = lab.Predict(
-        LESSON,
-        f"""
-        The moons with little noise ({CLEAN:g}): the unmixed network is right nearly always, and nearly certain. What
-        does mixup with α = 1 do to its calibration error (mean of 4 seeds)?
-        """.strip(),
-        OPTIONS,
-    )
-    return CLEAN, OPTIONS, prediction
+def _(tell_cutmix):
+    exercise_cutmix = lab.exercises.widget("cutmix", mo)
+    exercise_cutmix.ask(tell_cutmix)
+    return (exercise_cutmix,)
 
 
 @app.cell
-def _(commit, committed, prediction):
-    prediction.ask(committed, commit)
+def _(exercise_cutmix, cutmix_tried):
+    exercise_cutmix.result(cutmix_tried())
     return
 
 
 @app.cell
-def _(CLEAN, OPTIONS):
-    clean = {
-        name: {k: sum(q[k] for q in found) / len(found) for k in found[0]}
-        for name in ("none", "mixup")
-        for found in [[quality(*on_moons(name, 1, CLEAN, s)[1:]) for s in range(4)]]
-    }
-    _times = clean["mixup"]["calibration error"] / clean["none"]["calibration error"]
-    truth = OPTIONS[0] if _times < 0.7 else OPTIONS[2] if _times > 1.4 else OPTIONS[1]
-    return clean, truth
+def _():
+    mixup_tried, tell_mixup = mo.state(None, allow_self_loops=True)
+    return mixup_tried, tell_mixup
 
 
 @app.cell
-def _(clean, committed, prediction, truth):
-    _none, _mixup = clean["none"], clean["mixup"]
-    prediction.reveal(
-        committed(),
-        truth,
-        rf"""
-        From {_none["calibration error"]:.3f} to {_mixup["calibration error"]:.3f}. Accuracy is
-        {_none["accuracy"]:.1%} without and {_mixup["accuracy"]:.1%} with mixup, but the mean stated probability goes
-        from {_none["mean stated probability"]:.1%} to {_mixup["mean stated probability"]:.1%}: the network was taught
-        that points between the samples are of both classes, and now doubts what it could know. Too little certainty is
-        an error of calibration as well. A smaller α, or ending the mixing some epochs before the training
-        (`gs.train.Mixer(stop_epoch=...)`), leaves less of it.
-        """,
-    )
+def _(tell_mixup):
+    exercise_mixup = lab.exercises.widget("mixup", mo)
+    exercise_mixup.ask(tell_mixup)
+    return (exercise_mixup,)
+
+
+@app.cell
+def _(exercise_mixup, mixup_tried):
+    exercise_mixup.result(mixup_tried())
     return
 
 
@@ -549,7 +596,15 @@ def _():
         digits, model = lab.digits(), nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
         gs.initialize(model, digits.x[:64])
         x, mixed = gs.train.mixup(digits.x[:64], digits.y[:64], 1.0, generator=torch.Generator().manual_seed(3))
+        model.target_of = TARGETS[target]
         return gs.Subject(model, x, TARGETS[target](mixed), cross_entropy)
+
+    def mixed_batches(subject):
+        """Mixed batches with the targets that were chosen."""
+        digits, drawn = lab.digits(), torch.Generator().manual_seed(4)
+        for x, y in gs.train.minibatches(digits.x, digits.y, batch_size=64, steps=100, seed=1):
+            x, mixed = gs.train.mixup(x, y, 1.0, generator=drawn)
+            yield x, subject.model.target_of(mixed)
 
     fix = lab.Fix(
         LESSON,
@@ -560,6 +615,7 @@ def _():
         build,
         {"target": list(TARGETS)},
         {"target": "Target"},
+        train=lab.on_digits(batches=mixed_batches),
     )
     return (fix,)
 

@@ -164,6 +164,66 @@ def _():
 
 @app.cell
 def _():
+    committed, commit = mo.state(None, allow_self_loops=True)
+    return commit, committed
+
+
+@app.cell
+def _():
+    FALL, DELTA, PATIENCE, ALL = 0.02, 0.05, 5, 30
+    OPTIONS = [
+        f"After epoch {PATIENCE}: no epoch gains {DELTA}",
+        f"After epoch {2 * PATIENCE}",
+        "It does not stop",
+    ]
+    prediction = lab.Predict(
+        LESSON,
+        rf"""
+        The validation loss starts at 1 and falls by {FALL} in every one of {ALL} epochs. `min_delta` is {DELTA} and
+        `patience` {PATIENCE}. When does it stop?
+        """.strip(),
+        OPTIONS,
+    )
+    return ALL, DELTA, FALL, OPTIONS, PATIENCE, prediction
+
+
+@app.cell
+def _(commit, committed, prediction):
+    prediction.ask(committed, commit)
+    return
+
+
+@app.cell
+def _(ALL, DELTA, FALL, OPTIONS, PATIENCE):
+    steady = gs.train.EarlyStopping("val_loss", patience=PATIENCE, min_delta=DELTA)
+    waits = []
+    for _i in range(ALL):
+        _stops = steady.step(1 - FALL * _i)
+        waits.append(steady.wait)
+        if _stops:
+            break
+    steady_stop = steady.epoch - 1 if steady.reason else inf
+    truth = OPTIONS[0 if steady_stop <= PATIENCE else 1 if steady_stop <= 2 * PATIENCE else 2]
+    return truth, waits
+
+
+@app.cell
+def _(DELTA, FALL, PATIENCE, committed, prediction, truth, waits):
+    prediction.reveal(
+        committed(),
+        truth,
+        rf"""
+        What has to be beaten is the value of the last *progress*, not that of the epoch before. Small gains add up:
+        after {ceil(DELTA / FALL)} epochs they are more than {DELTA}, that counts, and the waiting starts anew. It never
+        waited longer than {max(waits)} epochs. To stop a fall this slow, patience must be {max(waits)} or less: what
+        the two settings ask for together is {DELTA} per {PATIENCE} epochs.
+        """,
+    )
+    return
+
+
+@app.cell
+def _():
     lab.prose(r"""
     The library's is a callback of the training loop. It also keeps the weights of the best epoch and puts them back:
 
@@ -368,61 +428,20 @@ def _(run, test_accuracies):
 
 @app.cell
 def _():
-    committed, commit = mo.state(None, allow_self_loops=True)
-    return commit, committed
+    early_stopping_tried, tell_early_stopping = mo.state(None, allow_self_loops=True)
+    return early_stopping_tried, tell_early_stopping
 
 
 @app.cell
-def _():
-    FALL, DELTA, PATIENCE, ALL = 0.02, 0.05, 5, 30
-    OPTIONS = [
-        f"After epoch {PATIENCE}: no epoch gains {DELTA}",
-        f"After epoch {2 * PATIENCE}",
-        "It does not stop",
-    ]
-    prediction = lab.Predict(
-        LESSON,
-        rf"""
-        The validation loss starts at 1 and falls by {FALL} in every one of {ALL} epochs. `min_delta` is {DELTA} and
-        `patience` {PATIENCE}. When does it stop?
-        """.strip(),
-        OPTIONS,
-    )
-    return ALL, DELTA, FALL, OPTIONS, PATIENCE, prediction
+def _(tell_early_stopping):
+    exercise_early_stopping = lab.exercises.widget("early_stopping", mo)
+    exercise_early_stopping.ask(tell_early_stopping)
+    return (exercise_early_stopping,)
 
 
 @app.cell
-def _(commit, committed, prediction):
-    prediction.ask(committed, commit)
-    return
-
-
-@app.cell
-def _(ALL, DELTA, FALL, OPTIONS, PATIENCE):
-    steady = gs.train.EarlyStopping("val_loss", patience=PATIENCE, min_delta=DELTA)
-    waits = []
-    for _i in range(ALL):
-        _stops = steady.step(1 - FALL * _i)
-        waits.append(steady.wait)
-        if _stops:
-            break
-    steady_stop = steady.epoch - 1 if steady.reason else inf
-    truth = OPTIONS[0 if steady_stop <= PATIENCE else 1 if steady_stop <= 2 * PATIENCE else 2]
-    return truth, waits
-
-
-@app.cell
-def _(DELTA, FALL, PATIENCE, committed, prediction, truth, waits):
-    prediction.reveal(
-        committed(),
-        truth,
-        rf"""
-        What has to be beaten is the value of the last *progress*, not that of the epoch before. Small gains add up:
-        after {ceil(DELTA / FALL)} epochs they are more than {DELTA}, that counts, and the waiting starts anew. It never
-        waited longer than {max(waits)} epochs. To stop a fall this slow, patience must be {max(waits)} or less: what
-        the two settings ask for together is {DELTA} per {PATIENCE} epochs.
-        """,
-    )
+def _(exercise_early_stopping, early_stopping_tried):
+    exercise_early_stopping.result(early_stopping_tried())
     return
 
 
@@ -436,11 +455,25 @@ def _():
 def _():
     def build(weights, rate, patience):
         """The network of this lesson after its training, with the images that it was watched on."""
-        model, _run, stopper = trained(0.3, rate=float(rate), patience=int(patience), epochs=30)
+        model, run, stopper = trained(0.3, rate=float(rate), patience=int(patience), epochs=30)
         if weights == "of the best epoch":
             stopper.restore()
+        model.losses, model.best_loss = run.losses[:100], stopper.best
         _, _, val_x, val_y = noisy_digits(0.3)
         return gs.Subject(model, val_x, val_y, cross_entropy)
+
+    def is_the_best(subject):
+        """What is kept is as good on the validation images as the best that was seen."""
+        with torch.no_grad():
+            kept = cross_entropy(subject.model(subject.example), subject.target).item()
+        says = "validation loss of the weights that are kept, over the best that was seen"
+        return [lab.Demand(says, kept / subject.model.best_loss, most=1.001)]
+
+    def as_it_was_trained(subject):
+        """The first hundred steps of the run that led here, and what is kept on the test images."""
+        digits, losses = lab.digits(), subject.model.losses
+        score = gs.train.accuracy(subject.model, digits.test_x, digits.test_y)
+        return lab.Trained(tuple(losses), score, needed=0.75, steps=len(losses))
 
     fix = lab.Fix(
         LESSON,
@@ -456,6 +489,8 @@ def _():
             "patience": ["10", "2"],
         },
         {"weights": "Weights that are kept", "rate": "Learning rate"},
+        demands=is_the_best,
+        train=as_it_was_trained,
     )
     return (fix,)
 

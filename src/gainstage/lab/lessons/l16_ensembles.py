@@ -182,6 +182,61 @@ def right(scores):
 
 @app.cell
 def _():
+    committed, commit = mo.state(None, allow_self_loops=True)
+    return commit, committed
+
+
+@app.cell
+def _():
+    OPTIONS = [
+        "Like a member on average",
+        "Between that and the best member",
+        "Better than the best member",
+    ]
+    prediction = lab.Predict(
+        LESSON,
+        f"""
+        {MOST} members of width 8, each trained on its own bootstrap sample. Their probabilities are averaged. How good
+        is the average on the test images?
+        """.strip(),
+        OPTIONS,
+    )
+    return OPTIONS, prediction
+
+
+@app.cell
+def _(commit, committed, prediction):
+    prediction.ask(committed, commit)
+    return
+
+
+@app.cell
+def _(OPTIONS):
+    _said = answers("start, order and sample (bagging)", 8)
+    bagged = [right(own) for own in _said]
+    together = right(gs.train.combine(_said))
+    _mean = sum(bagged) / len(bagged)
+    truth = OPTIONS[2 if together > max(bagged) else 1 if together > (_mean + max(bagged)) / 2 else 0]
+    return bagged, together, truth
+
+
+@app.cell
+def _(bagged, committed, prediction, together, truth):
+    prediction.reveal(
+        committed(),
+        truth,
+        rf"""
+        The members are right on {sum(bagged) / len(bagged):.3f} of the images on average, the best of them on
+        {max(bagged):.3f}, the average of all on {together:.3f}. It is the *answers* that are averaged, not the
+        accuracies: where one member errs, the others mostly do not err the same way, and outvote it. No single member
+        has to be right everywhere.
+        """,
+    )
+    return
+
+
+@app.cell
+def _():
     size = lab.slider("size", 2, MOST, 5, label="Members")
     source = lab.dropdown("differ", list(SOURCES), "start and order", label="What differs")
     width = lab.slider("width", 0, 1, 8, label="Width of a member (units)", steps=[4, 8, 16, 32])
@@ -208,21 +263,24 @@ def _(everyone, size):
 
 
 @app.cell
-def _(alone, combined, difference_of_averages, outputs, pairs, same_votes):
-    lab.readout(
-        one_member_on_average=sum(alone) / len(alone),
-        best_member=max(alone),
-        averaging=right(combined),
-        voting=right(gs.train.vote(outputs)),
-        disagreement_of_a_pair=pairs.sum().item() / (len(alone) * (len(alone) - 1)),
-        averaging_by_hand_differs_by=difference_of_averages,
-        votes_by_hand_are_the_same=same_votes,
+def _(alone, combined, committed, difference_of_averages, outputs, pairs, prediction, same_votes):
+    prediction.gate(
+        committed(),
+        lab.readout(
+            one_member_on_average=sum(alone) / len(alone),
+            best_member=max(alone),
+            averaging=right(combined),
+            voting=right(gs.train.vote(outputs)),
+            disagreement_of_a_pair=pairs.sum().item() / (len(alone) * (len(alone) - 1)),
+            averaging_by_hand_differs_by=difference_of_averages,
+            votes_by_hand_are_the_same=same_votes,
+        ),
     )
     return
 
 
 @app.cell
-def _(everyone):
+def _(committed, everyone, prediction):
     growth = [
         {"members": k, "test accuracy": value, "how": how}
         for k in range(1, MOST + 1)
@@ -232,7 +290,10 @@ def _(everyone):
             ("one member on average", sum(right(own) for own in everyone[:k]) / k),
         )
     ]
-    lab.lines(growth, "members", "test accuracy", by="how", says="Accuracy by the number of members", height=220)
+    prediction.gate(
+        committed(),
+        lab.lines(growth, "members", "test accuracy", by="how", says="Accuracy by the number of members", height=220),
+    )
     return (growth,)
 
 
@@ -304,7 +365,7 @@ def uneven(seed):
 
 
 @app.cell
-def _():
+def _(committed, prediction):
     stacked, _digits = [], lab.digits()
     for _name, _make in (("alike", member), ("four of six are bad", uneven)):
         _meta = LogisticRegression(C=0.1, max_iter=1000)
@@ -322,75 +383,61 @@ def _():
                 "stacking": right(_stacking.predict(_digits.test_x)),
             }
         )
-    lab.table(stacked, f"Test accuracy of every way to combine, {MORE} training images")
+    prediction.gate(committed(), lab.table(stacked, f"Test accuracy of every way to combine, {MORE} training images"))
     return (stacked,)
 
 
 @app.cell
-def _(stacked):
+def _(committed, prediction, stacked):
     _alike, _uneven = stacked
-    lab.prose(rf"""
+    prediction.gate(
+        committed(),
+        lab.prose(rf"""
     Beside averaging probabilities, stacking gains {_alike["stacking"] - _alike["averaging probabilities"]:+.3f} among
     equals and {_uneven["stacking"] - _uneven["averaging probabilities"]:+.3f} where most members are bad: it has
     learned which of them to believe, and about which digits. Averaging *logits* lets whoever shouts loudest decide: it
     has {_uneven["averaging logits"]:.3f} there. With the right of one voice each, probabilities have
     {_uneven["averaging probabilities"]:.3f} and votes {_uneven["voting"]:.3f}.
-    """)
+    """),
+    )
     return
 
 
 @app.cell
 def _():
-    committed, commit = mo.state(None, allow_self_loops=True)
-    return commit, committed
+    stacking_tried, tell_stacking = mo.state(None, allow_self_loops=True)
+    return stacking_tried, tell_stacking
 
 
 @app.cell
-def _():
-    OPTIONS = [
-        "Like a member on average",
-        "Between that and the best member",
-        "Better than the best member",
-    ]
-    prediction = lab.Predict(
-        LESSON,
-        f"""
-        {MOST} members of width 8, each trained on its own bootstrap sample. Their probabilities are averaged. How good
-        is the average on the test images?
-        """.strip(),
-        OPTIONS,
-    )
-    return OPTIONS, prediction
+def _(tell_stacking):
+    exercise_stacking = lab.exercises.widget("stacking", mo)
+    exercise_stacking.ask(tell_stacking)
+    return (exercise_stacking,)
 
 
 @app.cell
-def _(commit, committed, prediction):
-    prediction.ask(committed, commit)
+def _(exercise_stacking, stacking_tried):
+    exercise_stacking.result(stacking_tried())
     return
 
 
 @app.cell
-def _(OPTIONS):
-    _said = answers("start, order and sample (bagging)", 8)
-    bagged = [right(own) for own in _said]
-    together = right(gs.train.combine(_said))
-    _mean = sum(bagged) / len(bagged)
-    truth = OPTIONS[2 if together > max(bagged) else 1 if together > (_mean + max(bagged)) / 2 else 0]
-    return bagged, together, truth
+def _():
+    voting_tried, tell_voting = mo.state(None, allow_self_loops=True)
+    return voting_tried, tell_voting
 
 
 @app.cell
-def _(bagged, committed, prediction, together, truth):
-    prediction.reveal(
-        committed(),
-        truth,
-        rf"""
-        The members are right on {sum(bagged) / len(bagged):.3f} of the images on average, the best of them on
-        {max(bagged):.3f}, the average of all on {together:.3f}. It is the *answers* that are averaged, not the
-        accuracies: where one member errs, the others mostly do not err the same way, and outvote it. No single member
-        has to be right everywhere.
-        """,
-    )
+def _(tell_voting):
+    exercise_voting = lab.exercises.widget("voting", mo)
+    exercise_voting.ask(tell_voting)
+    return (exercise_voting,)
+
+
+@app.cell
+def _(exercise_voting, voting_tried):
+    exercise_voting.result(voting_tried())
     return
 
 
@@ -438,6 +485,7 @@ def _():
             "rate": ["0.1", "0.01"],
         },
         {"answer": "What the ensemble says", "rate": "Learning rate"},
+        train=lab.on_digits(),
     )
     return (fix,)
 

@@ -52,6 +52,62 @@ def _():
 
 @app.cell
 def _():
+    committed, commit = mo.state(None, allow_self_loops=True)
+    return commit, committed
+
+
+@app.cell
+def _():
+    OPTIONS = ["About 1.6 times: the root of 5 / 2", "About 2.5 times: 5 / 2", "About 7 times", "About 20 times"]
+    prediction = lab.Predict(
+        LESSON,
+        r"""
+        Somebody saves time and runs two seeds in place of five. The scores scatter just as much, with the same standard
+        deviation $s$. How many times as wide is the 95 % interval of the mean?
+        """.strip(),
+        OPTIONS,
+    )
+    return OPTIONS, prediction
+
+
+@app.cell
+def _(commit, committed, prediction):
+    prediction.ask(committed, commit)
+    return
+
+
+@app.function
+def half_width(count):
+    """Half the 95 % interval of the mean of so many scores that have standard deviation 1."""
+    scores = [float(i) for i in range(count)]
+    _, low, high = gs.study.mean_interval([score / stdev(scores) for score in scores])
+    return (high - low) / 2
+
+
+@app.cell
+def _(OPTIONS):
+    times_as_wide = half_width(2) / half_width(5)
+    truth = min(zip((sqrt(5 / 2), 5 / 2, 7, 20), OPTIONS, strict=True), key=lambda o: abs(o[0] - times_as_wide))[1]
+    return times_as_wide, truth
+
+
+@app.cell
+def _(committed, prediction, times_as_wide, truth):
+    prediction.reveal(
+        committed(),
+        truth,
+        rf"""
+        {times_as_wide:.2f} times. The root of $n$ gives {sqrt(5 / 2):.2f}; the rest is Student's $t$: two scores say
+        next to nothing about their own scatter. $t_1$ = {stdtrit(1, 0.975):.1f} stands where $t_4$ =
+        {stdtrit(4, 0.975):.2f} stood. With two seeds the half width is {half_width(2):.1f} $s$, with three
+        {half_width(3):.1f} $s$, with five {half_width(5):.1f} $s$: the third seed buys more than all that follow.
+        """,
+    )
+    return
+
+
+@app.cell
+def _():
     lab.prose(r"""
     ## The derivation: how sure is a mean of five?
 
@@ -548,57 +604,20 @@ def _(activation, architecture, batch, chosen_norm, chosen_regularizer, norm_row
 
 @app.cell
 def _():
-    committed, commit = mo.state(None, allow_self_loops=True)
-    return commit, committed
+    interval_tried, tell_interval = mo.state(None, allow_self_loops=True)
+    return interval_tried, tell_interval
 
 
 @app.cell
-def _():
-    OPTIONS = ["About 1.6 times: the root of 5 / 2", "About 2.5 times: 5 / 2", "About 7 times", "About 20 times"]
-    prediction = lab.Predict(
-        LESSON,
-        r"""
-        Somebody saves time and runs two seeds in place of five. The scores scatter just as much, with the same standard
-        deviation $s$. How many times as wide is the 95 % interval of the mean?
-        """.strip(),
-        OPTIONS,
-    )
-    return OPTIONS, prediction
+def _(tell_interval):
+    exercise_interval = lab.exercises.widget("interval", mo)
+    exercise_interval.ask(tell_interval)
+    return (exercise_interval,)
 
 
 @app.cell
-def _(commit, committed, prediction):
-    prediction.ask(committed, commit)
-    return
-
-
-@app.function
-def half_width(count):
-    """Half the 95 % interval of the mean of so many scores that have standard deviation 1."""
-    scores = [float(i) for i in range(count)]
-    _, low, high = gs.study.mean_interval([score / stdev(scores) for score in scores])
-    return (high - low) / 2
-
-
-@app.cell
-def _(OPTIONS):
-    times_as_wide = half_width(2) / half_width(5)
-    truth = min(zip((sqrt(5 / 2), 5 / 2, 7, 20), OPTIONS, strict=True), key=lambda o: abs(o[0] - times_as_wide))[1]
-    return times_as_wide, truth
-
-
-@app.cell
-def _(committed, prediction, times_as_wide, truth):
-    prediction.reveal(
-        committed(),
-        truth,
-        rf"""
-        {times_as_wide:.2f} times. The root of $n$ gives {sqrt(5 / 2):.2f}; the rest is Student's $t$: two scores say
-        next to nothing about their own scatter. $t_1$ = {stdtrit(1, 0.975):.1f} stands where $t_4$ =
-        {stdtrit(4, 0.975):.2f} stood. With two seeds the half width is {half_width(2):.1f} $s$, with three
-        {half_width(3):.1f} $s$, with five {half_width(5):.1f} $s$: the third seed buys more than all that follow.
-        """,
-    )
+def _(exercise_interval, interval_tried):
+    exercise_interval.result(interval_tried())
     return
 
 
@@ -635,6 +654,7 @@ def _():
             "regularizer": ["none", "dropout 0.5"],
         },
         {"norm": "Normalization", "samples": "Samples in a batch"},
+        train=lab.on_digits(batch=None, needed=0.6),
     )
     return (fix,)
 

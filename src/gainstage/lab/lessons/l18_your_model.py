@@ -516,6 +516,25 @@ def _(after_start, before_start, committed, prediction, truth):
 
 @app.cell
 def _():
+    dead_units_tried, tell_dead_units = mo.state(None, allow_self_loops=True)
+    return dead_units_tried, tell_dead_units
+
+
+@app.cell
+def _(tell_dead_units):
+    exercise_dead_units = lab.exercises.widget("dead_units", mo)
+    exercise_dead_units.ask(tell_dead_units)
+    return (exercise_dead_units,)
+
+
+@app.cell
+def _(exercise_dead_units, dead_units_tried):
+    exercise_dead_units.result(dead_units_tried())
+    return
+
+
+@app.cell
+def _():
     graded, grade = mo.state(None, allow_self_loops=True)
     return grade, graded
 
@@ -531,6 +550,7 @@ def _(TWO_FAULTS):
         lambda code: subject_of(code),
         {"code": lab.Code(TWO_FAULTS)},
         {"code": "The network to repair"},
+        train=lab.on_digits(),
     )
     return (fix,)
 
