@@ -10,16 +10,26 @@ from importlib import import_module
 from itertools import product
 
 from gainstage.lab._errors import LabError
-from gainstage.lab._fix import Code
-from gainstage.lab._lessons import lessons
+from gainstage.lab._fix import Code, Fix
+from gainstage.lab._lessons import Lesson, lessons
+from gainstage.lab.course.running import run_of
+
+
+def fix_of(lesson: Lesson) -> Fix:
+    """The fix of a lesson, a document or a marimo notebook."""
+    if not lesson.is_document:
+        return import_module(f"gainstage.lab.lessons.{lesson.key}").app.run()[1]["fix"]
+    run = run_of(lesson)
+    run.upto(len(run.document.parts) - 1)
+    return run.repair(run.document.of("fix")[0])
 
 
 def main(keys: list[str]) -> None:
-    before = after = both = total = 0
+    before = after = total = 0
     for lesson in lessons():
         if keys and lesson.key not in keys:
             continue
-        fix = import_module(f"gainstage.lab.lessons.{lesson.key}").app.run()[1]["fix"]
+        fix = fix_of(lesson)
         options = {name: [str(v)] if isinstance(v, Code) else list(v) for name, v in fix.choices.items()}
         print(lesson.key)
         for values in product(*options.values()):
@@ -35,7 +45,6 @@ def main(keys: list[str]) -> None:
             score = f"{trained.score:.2f} after {len(trained.losses)}" if trained else "none"
             before += graded.report.ok
             after += graded.ok
-            both += graded.ok and (trained is None or trained.learned)
             codes = ",".join(sorted({f.code for f in graded.report.findings if f.severity != "note"}))
             print(
                 f"  {'PASS' if graded.ok else 'fail':5} check {'ok' if graded.report.ok else codes:20} "
