@@ -114,7 +114,8 @@ def _endless(part: FreeOutput) -> Found | Value | None:
     gain = abs(part.descent[0] - part.perfect)
     far = part.perfect - gain
     back = max(part.descent[part.descent.index(lowest) :])
-    if lowest < far and back - lowest > 2 * gain:  # into a pole, and out of it on the other side
+    distance = abs(part.perfect) < 0.01 * gain  # 0 where output and target agree, as no likelihood is
+    if distance and lowest < far and back - lowest > 2 * gain:  # into a pole, and out of it on the other side
         return Found(
             "error",
             "loss",
