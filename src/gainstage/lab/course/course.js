@@ -135,7 +135,7 @@ function measurement(form) {
 /* ---- exercises ---- */
 
 function exercise(form, kind) {
-  const index = form.closest(".lab-part").dataset.part;
+  const index = form.dataset[kind];
   const box = form.parentElement.querySelector(".lab-verdict");
   if (STATES) return void offline(form, box, kind, index);
   form.addEventListener("submit", async (event) => {
