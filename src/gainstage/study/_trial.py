@@ -13,7 +13,7 @@ from gainstage.study._arm import Arm
 
 ROOMS = ("init", "run", "signal", "theory", "nn", "plan", "train", "transfer", "study/families")
 FILES = ("arm", "build", "data", "engine", "init_text", "own_data", "parameterized", "sources", "split", "trial")
-LEAVES = ("_columns.py", "_foreign.py", "_memory.py", "_visible.py")
+LEAVES = ("_columns.py", "_foreign.py", "_memory.py", "_progress.py", "_visible.py")
 CODE = (*ROOMS, *LEAVES, *(f"study/_{name}.py" for name in FILES))  # what decides a number
 
 
