@@ -97,14 +97,15 @@ def peaks(x: Tensor, axis: int | None) -> "Array | Tensor":
         found: Array = some.reshape(-1, x.shape[-1]).max(0) if units is None else units.max(1)
         return found
     others = [a for a in range(x.dim()) if a != unit]
-    return some.amax(others) if others else some
+    largest: Tensor = some.amax(others) if others else some
+    return largest
 
 
 def idle(before: "Array | Tensor | None", peak: "Array | Tensor") -> "Array | Tensor":
     """In how many reports to the last each unit was 0 or less."""
-    on_host = isinstance(peak, np.ndarray)
-    if before is None or before.shape != peak.shape or isinstance(before, np.ndarray) != on_host:
-        before = np.zeros(peak.shape, np.int32) if on_host else torch.zeros_like(peak, dtype=torch.int32)
+    if before is None or before.shape != peak.shape or type(before) is not type(peak):
+        none = np.zeros(peak.shape, np.int32) if isinstance(peak, np.ndarray) else torch.zeros_like(peak).int()
+        before = none
     now: Array | Tensor = (before + 1) * (peak <= 0)
     return now
 

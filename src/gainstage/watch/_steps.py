@@ -34,11 +34,10 @@ class Steps:
             step = max(1, size // SAMPLED)
             while gcd(step, last) > 1 and step > 1:  # else it would read few columns
                 step -= 1
-            some = flat[::step][:SAMPLED]
             if isinstance(flat, np.ndarray):
-                self._batch = np.append(some, flat.sum()).astype(np.float32)
+                self._batch = np.append(flat[::step][:SAMPLED], flat.sum()).astype(np.float32)
             else:
-                self._batch = torch.cat([some.float(), flat.sum(dtype=torch.float32)[None]])
+                self._batch = torch.cat([flat[::step][:SAMPLED].float(), flat.sum(dtype=torch.float32)[None]])
 
     def loss(self, value: Tensor) -> None:
         """A backward pass of this loss, unscaled."""
