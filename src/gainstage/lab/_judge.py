@@ -141,7 +141,7 @@ def keeps_its_level(least: float = 0.85, most: float = 1.18, *, op: str = "linea
     def demands(subject: Subject) -> list[Demand]:
         tape = record(subject.model, subject.example, target=subject.target, loss=subject.loss, backward=gradient)
         sites = [site for site in tape if site.op == op]
-        ways = {"signal": [site.forward.rms for site in sites]}
+        ways = {"signal": [site.forward.rms for site in sites if site.forward]}
         if gradient:
             ways["gradient, on its way back,"] = [site.backward.rms for site in reversed(sites) if site.backward]
         return [Demand(f"factor of the {name} a layer", _factor(levels), least, most) for name, levels in ways.items()]
@@ -158,7 +158,7 @@ def near_one_elsewhere(most: float = 1.1) -> Demands:
 
     def demands(subject: Subject) -> list[Demand]:
         tape = record(subject.model, digits().test_x, backward=False)
-        levels = [site.forward.rms for site in tape if site.op == "linear"]
+        levels = [site.forward.rms for site in tape if site.op == "linear" and site.forward]
         worst = max(max(level, 1 / level) if level else inf for level in levels)
         return [Demand("largest factor between a layer's level and 1, on other images", worst, most=most)]
 

@@ -69,8 +69,9 @@ class FoursOf(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """A quarter as many units."""
-        fours = x.unflatten(-1, (-1, 4))
-        return fours.amax(-1) if self.largest else fours.mean(-1)
+        fours = x.reshape(*x.shape[:-1], -1, 4)
+        found: Tensor = fours.amax(-1) if self.largest else fours.mean(-1)
+        return found
 
 
 def pooled_chain(depth: int, kind: str, normalized: bool = False) -> nn.Sequential:

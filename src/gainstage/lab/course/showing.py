@@ -79,7 +79,7 @@ def highlighted(code: str) -> str:
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
-    told = highlight(code.strip(), PythonLexer(), HtmlFormatter(nowrap=True))
+    told: str = highlight(code.strip(), PythonLexer(), HtmlFormatter(nowrap=True))
     return f'<pre class="lab-python"><code>{told}</code></pre>'
 
 
