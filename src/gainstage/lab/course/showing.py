@@ -85,7 +85,8 @@ def highlighted(code: str) -> str:
 
 def name_of(part: Part) -> str:
     """The name of a measurement."""
-    return re.findall(r"^def (\w+)\(", part.body, re.MULTILINE)[-1]
+    names: list[str] = re.findall(r"^def (\w+)\(", part.body, re.MULTILINE)
+    return names[-1]
 
 
 def gated_by(document: Document) -> dict[int, int]:

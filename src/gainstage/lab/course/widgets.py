@@ -22,10 +22,11 @@ def live(measurement: Callable[..., Any]) -> Any:
     except ModuleNotFoundError:
         return stack(*dict(slots(measurement(**{control.name: control.start for control in known}))).values())
     made = {control.name: _widget(ipywidgets, control) for control in known}
+    put: Callable[[Any], Any] = display
 
     def show(**values: Any) -> None:
         for item in dict(slots(measurement(**values))).values():
-            display(item)
+            put(item)
 
     return ipywidgets.VBox([*made.values(), ipywidgets.interactive_output(show, made)])
 
