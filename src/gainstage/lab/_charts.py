@@ -1,4 +1,4 @@
-"""A figure drawn by Altair, for marimo and as a picture. No number is computed here."""
+"""Figures drawn by Altair, for marimo and as pictures: arguments as in `_figures`. No number is computed here."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -25,19 +25,7 @@ def lines(
     points: bool = True,
     height: int = 260,
 ) -> alt.Chart:
-    """Lines through rows, one a value of `by`, told apart by colour, dash and mark.
-
-    Values that a logarithmic axis cannot show (zero, not finite) are left out, and a line under the title counts them.
-
-    Args:
-        rows: dictionaries of plain numbers and strings.
-        x, y: their keys, which title the axes: put the unit there.
-        by: key of the series.
-        says: what the chart shows, its title and its text alternative.
-        log_x, log_y: logarithmic axes.
-        points: also draw the marks; leave them out beyond some hundred rows.
-        height: in pixels; the width follows the page.
-    """
+    """`lab.lines` by Altair."""
     kept, left_out = _drawable(rows, x, y, log_x, log_y)
     ax = alt.X(_name(x), type="quantitative", title=x, scale=_scale(log_x))
     ay = alt.Y(_name(y), type="quantitative", title=y, scale=_scale(log_y), axis=_axis(log_y))
@@ -61,7 +49,7 @@ def points(
     log_y: bool = False,
     height: int = 260,
 ) -> alt.Chart:
-    """Points, one a row; arguments as for `lines`."""
+    """`lab.points` by Altair."""
     kept, left_out = _drawable(rows, x, y, log_x, log_y)
     encode: dict[str, Any] = {
         "x": alt.X(_name(x), type="quantitative", title=x, scale=_scale(log_x)),
@@ -75,16 +63,7 @@ def points(
 
 
 def bars(rows: Rows, x: str, y: str, *, by: str | None = None, says: str, height: int = 260) -> alt.Chart:
-    """Bars, one a row, in the order of the rows; with `by` the bars of one `x` stand beside each other.
-
-    Args:
-        rows: dictionaries of plain numbers and strings.
-        x: key of what is counted or compared; taken as a name.
-        y: key of the number.
-        by: key of the series.
-        says: title and text alternative.
-        height: in pixels.
-    """
+    """`lab.bars` by Altair."""
     order = list(dict.fromkeys(row[x] for row in rows))
     encode: dict[str, Any] = {
         "x": alt.X(_name(x), type="nominal", title=x, sort=order, axis=alt.Axis(labelAngle=0, labelLimit=90)),
@@ -112,16 +91,7 @@ def strip(rows: Rows, x: str, y: str, *, says: str, more: Sequence[str], height:
 
 
 def heat(rows: Rows, x: str, y: str, value: str, *, says: str, log: bool = False, height: int = 260) -> alt.Chart:
-    """A grid of cells, darker where `value` is larger; the number is in the tooltip and in `rows`.
-
-    Args:
-        rows: one dictionary a cell.
-        x, y: keys of the axes, taken in the order of the rows.
-        value: key of the number.
-        says: title and text alternative.
-        log: a logarithmic scale of colours.
-        height: in pixels.
-    """
+    """`lab.heat` by Altair."""
     kept, left_out = _drawable(rows, value, value, log, False)
     encode: dict[str, Any] = {
         "x": alt.X(_name(x), type="ordinal", title=x, sort=list(dict.fromkeys(row[x] for row in rows))),
