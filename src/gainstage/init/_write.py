@@ -4,9 +4,10 @@ A tensor may be the whole parameter or a box of it (a shard). A box is a set of 
 those elements are made, in pieces of bounded size where the tensor is not plain float32 memory.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from math import prod
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -84,7 +85,7 @@ def _write_runs(flat: Tensor, recipe: Recipe, stream: Stream, base: int, stride:
         if available():
             fill_runs(flat, recipe, words, base, stride, length)
             return
-    on_cpu = _on_cpu()
+    on_cpu = _compiled().fill_runs
     own = type(flat) is Tensor and flat.is_cpu and not flat.is_neg()  # a subclass may keep its numbers elsewhere
     if own and flat.dtype in (torch.float32, torch.bfloat16):
         on_cpu(array_over(flat), recipe, words, base, stride, length)
@@ -98,10 +99,10 @@ def _write_runs(flat: Tensor, recipe: Recipe, stream: Stream, base: int, stride:
 
 
 @cache
-def _on_cpu() -> Callable[..., None]:
-    from ._cpu import fill_runs
+def _compiled() -> ModuleType:
+    from . import _cpu
 
-    return fill_runs
+    return _cpu
 
 
 def _write_by_slabs(

@@ -46,6 +46,7 @@ ARM: dict[str, type] = {
     "model": str, "init": str, "norm": str, "activation": str, "depth": int, "width": int, "residual": bool,
     "dropout": float, "dropout_kind": str, "mixup": float, "cutmix": float, "weight_decay": float,
     "label_smoothing": float, "optimizer": str, "batch_size": int, "lr": float, "clip": float, "options": str,
+    "parameterization": str, "base": str,
 }  # fmt: skip
 TRIAL: dict[str, type] = {"seed": int, "steps": int, "looks": int, "data": str, "device": str, "code": str}
 OUTCOME: dict[str, type] = {
@@ -58,7 +59,7 @@ def row(kept: Kept, outcome: Outcome) -> Row:
     """All of a trial in `COLUMNS`, each of its type."""
     config = json.loads(kept.config)
     arm = config["arm"]
-    arm |= {"options": json.dumps(arm["options"], sort_keys=True)}
+    arm |= {name: json.dumps(arm[name], sort_keys=True) for name in ("options", "base")}
     arm |= {"clip": float("inf") if arm["clip"] is None else arm["clip"]}
     values = (
         arm | config | {name: getattr(outcome, name) for name in OUTCOME} | {"key": kept.key, "created": kept.created}

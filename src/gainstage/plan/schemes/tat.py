@@ -70,7 +70,7 @@ def tailored_slope(depth: int, eta: float = ETA) -> float:
 
     Example:
         >>> round(tailored_slope(50), 3)
-        0.534
+        0.431
     """
 
     def end(slope: float) -> float:
