@@ -55,6 +55,28 @@ def test_a_rate_that_is_too_high_also_in_a_plain_loop_is_told_beside_it(rate: fl
     assert set(told(report)) == codes
 
 
+def test_what_the_repaired_model_cannot_show_goes_with_the_symptom_that_explains_it() -> None:
+    target, x = (LABELS % 2).float(), X * torch.tensor([1e7] + [1.0] * 31)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1), nn.Flatten(0))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+    def loss(output: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy(torch.sigmoid(output).clamp(1e-7, 1 - 1e-7), target)
+
+    def train_step() -> Tensor:
+        optimizer.zero_grad()
+        value = loss(model(x), target)
+        value.backward()
+        optimizer.step()
+        return value
+
+    report = gs.check(model, x, target=target, loss=loss, optimizer=optimizer, train_step=train_step)
+    assert set(told(report)) == {"DAT602"}
+    (still,) = [s for s in report.findings[0].symptoms if s.startswith("OPT808")]
+    assert still.endswith("the gradient that arrives is exactly zero")
+
+
 def test_one_dead_unit_comes_before_what_collapses_behind_it() -> None:
     model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 1), nn.ReLU(), nn.Linear(1, 64), nn.ReLU())
     model.append(nn.Linear(64, 10))

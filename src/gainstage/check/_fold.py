@@ -1,7 +1,8 @@
 """When one cause explains several findings: report the cause, and fold the symptoms under it.
 
 A finding folds another where its rule says that it may (`explains`) and the model shows that it does: with the cause
-repaired, the symptom is gone. Where no repair can be tried, the place decides: a cause comes before its effect.
+repaired, the symptom is gone. Where no repair can be tried, the place decides: a cause comes before its effect. What
+the repaired model cannot show (a `train_step` has data of its own) goes with the symptom that explains it.
 """
 
 from collections import Counter
@@ -62,8 +63,9 @@ def _shown(evidence: Evidence, causes: Sequence[Finding], possible: Sequence[Fin
     """Those of the possible symptoms that the model shows to be effects of the causes."""
     if all(finding.severity == "note" for finding in possible):
         return list(possible)
-    near = _near(causes[0].code, {finding.code for finding in possible})
-    stays = _stays(evidence, causes, {finding.code for finding in possible}, near)
+    present = {finding.code for finding in possible}
+    near = _near(causes[0].code, present)
+    stays = _stays(evidence, causes, present, near)
     found = []
     for finding in possible:
         if (after := stays.get(finding.code)) is not None:
@@ -71,9 +73,12 @@ def _shown(evidence: Evidence, causes: Sequence[Finding], possible: Sequence[Fin
             before = {f.where for f in possible if f.code == finding.code}
             if not any(f.where == finding.where or f.where not in before for f in still):
                 found.append(finding)
-        elif finding.code in near and any(_first(evidence, cause, finding) for cause in causes):
-            found.append(finding)
-    return found
+    near = near.union(*(_near(code, present) for code in {finding.code for finding in found}))
+    return found + [
+        finding
+        for finding in possible
+        if finding.code in near - stays.keys() and any(_first(evidence, cause, finding) for cause in causes)
+    ]
 
 
 def _stays(evidence: Evidence, causes: Sequence[Finding], codes: set[str], near: set[str]) -> dict[str, list[Finding]]:

@@ -33,7 +33,7 @@ class Evidence:
         parameters: all of the model's, by name.
         trainable: those that require a gradient; without empty ones.
         has_numbers: whether the parameters have values: none is on the meta device or fake.
-        foretold: they have none, and the moments of the sites are what theory foresees.
+        foretold: none of them has any, and the moments of the sites are what theory foresees.
     """
 
     def __init__(
@@ -54,10 +54,11 @@ class Evidence:
         self.known: dict[Callable[..., Any], Any] = {}
         self.parameters = dict(named_parameters(model))
         self.trainable = {name: p for name, p in self.parameters.items() if p.requires_grad and p.numel()}
-        self.has_numbers = all(has_data(p) for p in self.parameters.values())
+        valued = {has_data(p) for p in self.parameters.values()}
+        self.has_numbers = False not in valued
         observed, self.heard = one_pass(model, example, target=target, loss=loss, seed=seed)
         self.tape: Tape = observed.tape
-        self.foretold = not self.has_numbers and foretell(self.tape, model, example, target, loss)
+        self.foretold = valued == {False} and foretell(self.tape, model, example, target, loss)
         self.gradients = {n: numbers(whole(g)) for n, g in observed.gradients.items() if n in self.trainable}
 
     # --- structure -------------------------------------------------------------------------------------------------

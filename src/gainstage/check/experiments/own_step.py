@@ -66,6 +66,7 @@ class OwnStep:
         scale: of the gradient scaler in use; 1 without.
         moved: parameters that were changed.
         broken: parameters that are NaN or infinite afterwards.
+        flat: the last gradient that arrived at each parameter is exactly zero.
         slope: sum of gradient times change in the first call; below zero where the step goes downhill.
         size: sum of the norms of gradient times change, to compare `slope` with.
         skipped: a gradient scaler was in use, which may leave out steps.
@@ -81,6 +82,7 @@ class OwnStep:
     scale: float
     moved: frozenset[str]
     broken: frozenset[str]
+    flat: bool
     slope: float
     size: float
     skipped: bool
@@ -141,6 +143,7 @@ def own_step(
             scales[0] if scales else 1.0,
             moved,
             broken,
+            bool(watch.levels) and _norm(watch.levels) == 0,
             slope,
             size,
             bool(scales),

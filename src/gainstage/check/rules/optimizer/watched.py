@@ -83,7 +83,8 @@ def kept_gradients(evidence: Evidence) -> Iterator[Found | Value]:
 def no_step(evidence: Evidence) -> Iterator[Found | Value]:
     """## What it does
     Runs `train_step` and looks whether it completes and whether any parameter of the model has changed; if not, says
-    which link is missing: the backward pass, the gradient at the time of the step, or the step.
+    which link is missing: the backward pass, a gradient that is not zero, the gradient at the time of the step, or the
+    step.
 
     ## Why is this bad?
     The loop runs, the loss is printed, and nothing is learned.
@@ -160,6 +161,8 @@ def _missing_link(step: OwnStep, holds: bool) -> tuple[str, str]:
             "no backward pass reaches any of them",
             "call loss.backward() on a loss that is computed from this model, without detach, item or no_grad",
         )
+    if step.flat:
+        return "the gradient that arrives is exactly zero", "find what the gradient is lost in: saturation, clamping"
     if not step.optimizers:
         return "the gradient arrives and no optimizer makes a step", "call optimizer.step() after backward()"
     if not holds:
