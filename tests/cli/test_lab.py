@@ -61,6 +61,8 @@ def test_ctrl_c_ends_it_while_a_lesson_is_open(tmp_path: Path) -> None:
     pytest.importorskip("marimo")
     from websockets.sync.client import connect  # marimo needs it too
 
+    from gainstage.lab._lessons import ALL
+
     command = [sys.executable, "-m", "gainstage", "lab", "--port", "0", "--no-browser"]
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
     server = subprocess.Popen(
@@ -71,7 +73,8 @@ def test_ctrl_c_ends_it_while_a_lesson_is_open(tmp_path: Path) -> None:
         found = re.search(r"127\.0\.0\.1:(\d+)/\?access_token=(\S+)", server.stdout.readline())
         assert found
         port, token = found.groups()
-        where = f"ws://127.0.0.1:{port}/lessons/l03_variance/ws?session_id=s_123456"
+        notebook = next(each for each in ALL if not each.is_document)  # one that has a thread of marimo's
+        where = f"ws://127.0.0.1:{port}{notebook.link}ws?session_id=s_123456"
         with connect(where, additional_headers={"Cookie": f"gainstage_lab_{port}={token}"}) as socket:
             socket.recv()  # the lesson has its thread
             server.send_signal(signal.SIGINT)

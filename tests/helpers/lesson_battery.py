@@ -171,7 +171,8 @@ class BrowserBattery(LessonBattery):
         page.get_by_text(f"0 of {task.points} points").first.wait_for()
         page.get_by_role("button", name="Give me a hint").first.click()
         page.get_by_text("Hint 1.").first.wait_for()
-        page.locator("marimo-code-editor .cm-content").first.fill(task.solution)
+        editor = page.locator("marimo-code-editor").filter(has_text=f"Your code: {task.title}")
+        editor.locator(".cm-content").fill(task.solution)
         page.wait_for_timeout(300)  # marimo gathers changes before it sends them
         press.click()
         page.get_by_text(f"{task.points} of {task.points} points.").first.wait_for()

@@ -1,7 +1,7 @@
 """Lessons as Jupyter notebooks and as pages that open from disk, each run once as it stands at first."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -21,11 +21,26 @@ from gainstage.train import one_thread
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a lesson that was run: its code, what it shows, and whether other cells use what it defines."""
+    """One cell of a lesson that was run.
 
+    Attributes:
+        key: marimo's name for it.
+        code: its source.
+        output: what it shows.
+        defines: whether it defines what other cells can use.
+        needs: keys of the cells that define what it uses.
+    """
+
+    key: str
     code: str
     output: Any
     defines: bool
+    needs: frozenset[str]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a notebook has it as Markdown, of which nothing is to be run."""
+        return isinstance(self.output, Prose) and not self.defines
 
 
 def export(folder: Path) -> list[Path]:
@@ -79,7 +94,7 @@ def notebook_text(lesson: Lesson) -> str:
     nbformat: Any = import_module("nbformat")  # untyped
     v4 = nbformat.v4
 
-    cells = [_notebook_cell(cell) for cell in run(lesson)]
+    cells = [_notebook_cell(cell) for cell in _definitions_first(run(lesson))]
     for number, cell in enumerate(cells):
         cell["id"] = f"{lesson.key[:3]}-{number}"  # the same file whenever it is written
     language = {"name": "python", "pygments_lexer": "ipython3"}
@@ -89,9 +104,25 @@ def notebook_text(lesson: Lesson) -> str:
     return str(nbformat.writes(book)) + "\n"
 
 
+def _definitions_first(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells in the order of the file, save that what a cell of code uses comes before it."""
+    placed: dict[str, Cell] = {}
+
+    def place(cell: Cell) -> None:
+        if cell.key not in placed:
+            for other in cells:
+                if other.key in cell.needs and not cell.is_text:
+                    place(other)
+            placed[cell.key] = cell
+
+    for cell in cells:
+        place(cell)
+    return list(placed.values())
+
+
 def _notebook_cell(cell: Cell) -> Any:
     v4: Any = import_module("nbformat.v4")  # untyped
-    if isinstance(cell.output, Prose) and not cell.defines:
+    if cell.is_text:
         return v4.new_markdown_cell(cell.output.source)
     outputs = []
     if cell.output is not None:
@@ -108,11 +139,12 @@ def run(lesson: Lesson) -> tuple[Cell, ...]:
 
 
 def _cells(app: Any, outputs: list[Any]) -> Iterator[Cell]:
-    codes = [cell.code for cell in app._cell_manager.cell_data()]
-    shown = [None] * (len(codes) - len(outputs)) + outputs  # marimo gives no output for the cell of the imports
-    for code, output in zip(codes, shown, strict=True):
-        if code.strip():
-            yield Cell(code.strip("\n"), output, _defines(code))
+    cells = list(app._cell_manager.cell_data())
+    shown = [None] * (len(cells) - len(outputs)) + outputs  # marimo gives no output for the cell of the imports
+    for cell, output in zip(cells, shown, strict=True):
+        if cell.code.strip():
+            needs = frozenset(app._graph.parents[cell.cell_id])
+            yield Cell(cell.cell_id, cell.code.strip("\n"), output, _defines(cell.code), needs)
 
 
 def _defines(code: str) -> bool:

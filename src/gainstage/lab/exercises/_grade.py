@@ -89,8 +89,8 @@ def grade(
         LabError: there is no such exercise, or no process can be started.
 
     Example:
-        >>> print(grade("relu", "def relu(x):\\n    return x", seed=0).lines[0].message.split(" (")[0])
-        at [0, 2], yours -2.1788, right 0
+        >>> print(grade("relu", "def rectify(x):\\n    return x", seed=0).lines[0].message.split(" (")[0])
+        at [0, 0], yours -1.1258, right 0
     """
     if seconds <= 0:
         raise LabError(f"seconds={seconds}: expected more than 0, for instance seconds=10")

@@ -172,6 +172,12 @@ def _():
 
 
 @app.cell
+def _():
+    DEPTH, WIDTH = 50, 128
+    return DEPTH, WIDTH
+
+
+@app.cell
 def _(DEPTH):
     OPTIONS = [
         "It returns to 1: SELU normalizes itself",
@@ -398,8 +404,7 @@ def _():
 
 
 @app.cell
-def _():
-    DEPTH, WIDTH = 50, 128
+def _(DEPTH, WIDTH):
     broken = []
     for _activation, _law, _drop in (
         ("selu", "LeCun: 1/n", "none"),
@@ -425,7 +430,7 @@ def _():
             }
         )
     lab.table(broken, f"Behind {DEPTH} layers of width {WIDTH}; the input has mean 0 and variance 1")
-    return DEPTH, WIDTH, broken
+    return (broken,)
 
 
 @app.cell
