@@ -93,8 +93,12 @@ def passed(model: nn.Module, x: Tensor, at: int) -> tuple[bool, bool]:
 
 
 def test_ctrl_c_at_any_line_of_keeping_and_restoring_leaves_nothing() -> None:
-    """In a process of its own, where nothing is finalized that other tests left."""
-    done = subprocess.run([sys.executable, __file__], capture_output=True, text=True, check=False)
+    """In a process of its own: where something that other tests left is finalized, Python itself loses an interrupt."""
+    from interrupt import answers_ctrl_c  # here: this file is also the script, which knows no helpers
+
+    done = subprocess.run(
+        [sys.executable, __file__], capture_output=True, text=True, check=False, preexec_fn=answers_ctrl_c
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -102,16 +106,14 @@ def interrupt_everywhere() -> None:
     model, x = Restless(), torch.randn(8, 4)
     lines = next(n for n in range(100, 10**6, 100) if not passed(model, x, n)[0])
     handler, before = signal.getsignal(signal.SIGINT), state(model)
-    chosen, swallowed = random.Random(0), []
-    sys.unraisablehook = swallowed.append  # where a finalizer happens to run, Python itself loses an interrupt
+    chosen = random.Random(0)
     for _ in range(LINES):
-        at, before_it = chosen.randint(1, lines), len(swallowed)
+        at = chosen.randint(1, lines)
         sent, arrived = passed(model, x, at)
-        assert sent == arrived or len(swallowed) > before_it, f"line {at}: the interrupt was lost"
+        assert sent == arrived, f"line {at}: the interrupt was lost"
         assert state(model) == before, f"line {at}"
     assert signal.getsignal(signal.SIGINT) is handler
     assert lines > 500
-    assert len(swallowed) < LINES / 100
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError, GeneratorExit])
