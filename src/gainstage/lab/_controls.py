@@ -6,7 +6,7 @@ from typing import Any
 import marimo as mo
 
 from gainstage.lab import _ranges
-from gainstage.lab._blocks import Block, show, stack
+from gainstage.lab._blocks import Block, stack
 from gainstage.lab._errors import LabError
 
 
@@ -65,8 +65,7 @@ def _from_address(name: str, default: Any, parse: Any, expected: str) -> tuple[A
     parsed = parse(given)
     if parsed is not None:
         return parsed, ""
-    shown = "".join(c for c in given[:20] if c.isalnum() or c in "+-.")
-    return default, f" (the link says {shown!r}, expected {expected}: set to {show(default)})"
+    return default, f" ({_ranges.refused(given, expected, default)})"
 
 
 def _writer(name: str) -> Any:

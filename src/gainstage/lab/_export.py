@@ -12,6 +12,7 @@ from gainstage.lab import playground
 from gainstage.lab._blocks import Prose, static
 from gainstage.lab._errors import LabError
 from gainstage.lab._lessons import Lesson, lessons
+from gainstage.lab._notebooks import book
 from gainstage.lab._pages import home_page, lesson_page
 from gainstage.lab.course.notebook import notebook
 from gainstage.lab.course.offline import offline
@@ -91,17 +92,7 @@ def notebook_text(lesson: Lesson) -> str:
     if lesson.is_document:
         with one_thread():
             return notebook(run_of(lesson))
-    nbformat: Any = import_module("nbformat")  # untyped
-    v4 = nbformat.v4
-
-    cells = [_notebook_cell(cell) for cell in _definitions_first(run(lesson))]
-    for number, cell in enumerate(cells):
-        cell["id"] = f"{lesson.key[:3]}-{number}"  # the same file whenever it is written
-    language = {"name": "python", "pygments_lexer": "ipython3"}
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    book = v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": language})
-    nbformat.validate(book)
-    return str(nbformat.writes(book)) + "\n"
+    return book([_notebook_cell(cell) for cell in _definitions_first(run(lesson))], lesson.key[:3])
 
 
 def _definitions_first(cells: Sequence[Cell]) -> list[Cell]:

@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
+
+from gainstage.lab._numbers import show
 
 
 def steps(start: float, stop: float, step: float = 1) -> list[float]:
@@ -32,3 +35,14 @@ def parsed(text: str, allowed: Sequence[float]) -> float | None:
         return None
     near = nearest(allowed, number)
     return near if math.isclose(near, number, rel_tol=1e-6, abs_tol=1e-12) else None
+
+
+def refused(text: str, expected: str, start: Any) -> str:
+    """What is said of a value in a link that is none of those that a control has.
+
+    Example:
+        >>> refused("<9>9", "2 to 60", 20)
+        "the link says '99', expected 2 to 60: set to 20"
+    """
+    plain = "".join(c for c in text[:20] if c.isalnum() or c in "+-.")
+    return f"the link says {plain!r}, expected {expected}: set to {show(start)}"

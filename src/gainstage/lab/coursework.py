@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
+from gainstage._visible import cell
 from gainstage.lab import exercises
 from gainstage.lab._errors import LabError
 from gainstage.lab._lessons import ALL, Lesson
+from gainstage.lab._notebooks import book
 from gainstage.lab._progress import Answers, HandedIn, answers, default_file, genuine, keep_in, signed
 
 MAGIC = "%%exercise"
@@ -95,8 +97,7 @@ def syllabus() -> str:
 
 
 def _notebook(lesson: Lesson, *, solved: bool) -> str:
-    nbformat: Any = import_module("nbformat")  # untyped
-    v4 = nbformat.v4
+    v4: Any = import_module("nbformat.v4")  # untyped
     names = exercises.of_lesson(lesson.number)
     points = sum(exercises.load(name).points for name in names)
     head = (
@@ -118,12 +119,7 @@ def _notebook(lesson: Lesson, *, solved: bool) -> str:
         told = f"{exercises.grade(name, code, seed=0)}\n" if solved else ""
         outputs = [v4.new_output("stream", name="stdout", text=told)] if solved else []
         cells.append(v4.new_code_cell(f"{MAGIC} {name}\n{code.rstrip()}", outputs=outputs))
-    for number, cell in enumerate(cells):
-        cell["id"] = f"l{lesson.number:02}-{number}"  # the same file whenever it is written
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    book = v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
-    nbformat.validate(book)
-    return str(nbformat.writes(book)) + "\n"
+    return book(cells, lesson.key[:3])
 
 
 def table(folder: Path, word: str = "") -> str:
@@ -148,7 +144,7 @@ def table(folder: Path, word: str = "") -> str:
         place = path.relative_to(folder)
         student = place.parts[0] if len(place.parts) > 1 else place.stem
         rows = _of_notebook(path, student) if path.suffix == ".ipynb" else _of_progress(path, student, word)
-        writer.writerows([_plain(value) for value in astuple(row)] for row in rows)
+        writer.writerows(map(cell, astuple(row)) for row in rows)
     return text.getvalue()
 
 
@@ -174,9 +170,9 @@ def _of_notebook(path: Path, student: str) -> Iterator[Row]:
     except Exception as error:  # nbformat raises what its parsers raise
         yield Row(student, path.name, note=f"cannot be read: {type(error).__name__}")
         return
-    for cell in cells:
-        first, _, code = cell.source.lstrip().partition("\n")
-        if cell.cell_type != "code" or not first.startswith(MAGIC):
+    for each in cells:
+        first, _, code = each.source.lstrip().partition("\n")
+        if each.cell_type != "code" or not first.startswith(MAGIC):
             continue
         name = first.removeprefix(MAGIC).strip()
         if name not in exercises.names():
@@ -205,8 +201,3 @@ def _answered(given: Answers, student: str, file: str, note: str) -> Iterator[Ro
             right = "yes" if answer.right else "no"
             where = student, file, numbers.get(key, key), exercise, answer.points, answer.of
             yield Row(*where, first, right, answer.sure, answer.tries, note)
-
-
-def _plain(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value

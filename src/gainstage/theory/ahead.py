@@ -108,9 +108,7 @@ class Ahead(Forward):
             eps = ops.argument(site, "eps")
             return eps if isinstance(eps, float) else 1e-5
         for ref in self.graph.data(site.index):
-            for index in walk(
-                [ref.site], lambda i: [r.site for r in self.graph.data(i)] if i in self.graph.inside_norms else []
-            ):
+            for index in walk([ref.site], self._within_norm):
                 here = self.graph.sites[index]
                 numbers = [a for a in here.args if isinstance(a, float)]
                 if ops.of(here).name == "add" and index in self.graph.inside_norms and numbers:

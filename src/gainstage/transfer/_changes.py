@@ -29,10 +29,9 @@ from gainstage.run import named_parameters, tensors_in
 from gainstage.signal import Site, observe, ops
 from gainstage.transfer._calls import Call, Calls, key_of
 
-# What is measured: of a parameter, its own part and the factor on what is passed; of a site, the whole change.
-QUANTITIES = ("own", "passed", "change", "logits", "output")
 WEIGHTS = ("linear", "conv", "conv_transpose", "embedding", "matmul", "bilinear")
-# By quantity, by parameter (of logits: site), and by the kind of operation that reads it.
+# By quantity (of a parameter `own` and the factor on what is `passed`; of a site the `change`, `logits`, `output`), by
+# parameter (of logits: site), and by the kind of operation that reads it.
 Found = dict[tuple[str, str, str], float]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gainstage.run import tensors_among, tensors_in
-from gainstage.signal import Modules, op_name, ops, sample_axis, unchecked
+from gainstage.signal import Modules, attention_scores, op_name, ops, sample_axis, unchecked
 from gainstage.watch._levels import QUERIES, Numbers, entropy, host, idle, levels, part, peaks, rms, statistics
 
 WINDOW = 5  # reports in which a dead unit was never active
@@ -132,23 +132,17 @@ class Sites(TorchFunctionMode):
             return
         query, key = args[0][:1, ..., -QUERIES:, :], args[1][:1]
         mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
-        logits = (
-            query.float() @ key.float().repeat_interleave(query.shape[1] // key.shape[1], 1).mT
-            if query.dim() == 4 and query.shape[1] != key.shape[1]
-            else query.float() @ key.float().mT
-        )
-        logits = logits * (kwargs.get("scale") or query.shape[-1] ** -0.5)
-        self._put("logit", name, host(logits.abs().amax()[None]))
-        if kwargs.get("is_causal") or (len(args) > 5 and args[5]):
-            rows, keys = logits.shape[-2:]
-            logits = logits.masked_fill(
-                torch.ones(rows, keys, dtype=torch.bool, device=x.device).triu(keys - rows + 1), -torch.inf
-            )
+        rows, keys = query.shape[-2], key.shape[-2]
+        if kwargs.get("is_causal") or (len(args) > 5 and args[5]):  # of the last queries
+            mask = torch.ones(rows, keys, dtype=torch.bool, device=x.device).tril(keys - rows)
         elif isinstance(mask, Tensor) and mask.dim() >= 2:
-            mask = mask[:1] if mask.dim() == logits.dim() else mask
-            mask = mask[..., -logits.shape[-2] :, :]
-            logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask.float()
-        self._put("attention", name, entropy(logits.softmax(-1)))
+            mask = (mask[:1] if mask.dim() == query.dim() else mask)[..., -rows:, :]
+        else:
+            mask = None
+        query, key, scale = query.float(), key.float(), kwargs.get("scale")
+        logits, masked, _ = attention_scores(query, key, key, mask, scale=scale, enable_gqa=query.dim() == 4)
+        self._put("logit", name, host(logits.abs().amax()[None]))
+        self._put("attention", name, entropy(masked.softmax(-1)))
 
     def _choose(self, op: str, result: Any, first: Tensor | None) -> None:
         """Which of few entries along the last axis were chosen, where the choice is of a signal with a gradient."""

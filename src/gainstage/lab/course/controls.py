@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gainstage.lab._numbers import show
-from gainstage.lab._ranges import parsed, steps
+from gainstage.lab._ranges import parsed, refused, steps
 from gainstage.lab.course.grammar import wrong
 
 
@@ -85,9 +85,7 @@ def chosen(known: Sequence[Control], given: Mapping[str, str]) -> tuple[dict[str
     for control in known:
         value = control.read(given[control.name]) if control.name in given else control.start
         if value is None:
-            shown = "".join(c for c in given[control.name][:20] if c.isalnum() or c in "+-.")
-            said.append(f"{control.label}: the link says '{shown}', expected {control.expected}: "
-                        f"set to {show(control.start)}.")  # fmt: skip
+            said.append(f"{control.label}: {refused(given[control.name], control.expected, control.start)}.")
         values[control.name] = control.start if value is None else value
     return values, said
 

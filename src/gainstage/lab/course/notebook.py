@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from gainstage.lab._blocks import static
+from gainstage.lab._notebooks import book
 from gainstage.lab.course.grammar import PROSE, QUESTIONS, Part
 from gainstage.lab.course.running import Run, caption, table_name
 from gainstage.lab.course.showing import fix_code, name_of
@@ -14,19 +15,13 @@ INSTALL = '%pip install -q "gainstage[lab]" ipywidgets'
 
 def notebook(run: Run) -> str:
     """The text of the notebook."""
-    nbformat: Any = import_module("nbformat")  # untyped
+    v4: Any = import_module("nbformat.v4")  # untyped
     run.upto(len(run.document.parts) - 1)
     head = f"# {run.lesson.number}. {run.lesson.title}\n\n**Required:** {run.lesson.requirement}"
-    cells = [nbformat.v4.new_markdown_cell(head), nbformat.v4.new_code_cell(INSTALL)]
+    cells = [v4.new_markdown_cell(head), v4.new_code_cell(INSTALL)]
     for index, part in enumerate(run.document.parts):
-        cells += _cells(run, part, index, nbformat.v4)
-    for number, cell in enumerate(cells):
-        cell["id"] = f"{run.lesson.key[:3]}-{number}"  # the same file whenever it is written
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    language = {"name": "python", "pygments_lexer": "ipython3"}
-    book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": language})
-    nbformat.validate(book)
-    return str(nbformat.writes(book)) + "\n"
+        cells += _cells(run, part, index, v4)
+    return book(cells, run.lesson.key[:3])
 
 
 def _cells(run: Run, part: Part, index: int, v4: Any) -> list[Any]:
